@@ -1,0 +1,40 @@
+"""Named entries that refuse duplicates and answer a wrong name with the valid ones."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from gnn.errors import UnknownNameError
+
+Entry = TypeVar("Entry")
+
+
+class Registry(Generic[Entry]):
+    """Map names of one kind (tasks, models, methods) to their entries."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, name: str, entry: Entry) -> None:
+        """Register `entry` as `name`; raises `ValueError` when the name is taken."""
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered twice; give the second one its own name")
+        self._entries[name] = entry
+
+    def register(self, name: str) -> Callable[[Entry], Entry]:
+        """Decorate an entry to register it as `name`."""
+
+        def decorate(entry: Entry) -> Entry:
+            self.add(name, entry)
+            return entry
+
+        return decorate
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            valid = ", ".join(sorted(self._entries))
+            raise UnknownNameError(f"unknown {self.kind} {name!r}; valid are: {valid}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
