@@ -1,0 +1,15 @@
+"""What unit tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """The folder of reference tensors; without it the golden tests cannot say anything."""
+    folder = Path(os.environ.get("GNN_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
+    if not folder.is_dir():
+        pytest.skip(f"no reference tensors in {folder}; set GNN_GOLDEN to their folder")
+    return folder
