@@ -1,0 +1,81 @@
+"""Content-addressed tensors on disk: built once, shared by every worker, checked at every read."""
+
+import hashlib
+import json
+import struct
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from gnn.atomic_file import write_atomically
+
+SHA256_BYTES = 32
+
+
+class CorruptArtifactWarning(UserWarning):
+    """An artifact was not what its checksum says; it is built again."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Named tensors and a few facts about how they were made."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class ArtifactStore:
+    """A folder of artifacts, each named by the sha256 of what determines it.
+
+    A file is the sha256 of its content followed by the content, a safetensors file whose metadata are the
+    facts; a truncated or flipped file is reported with a `CorruptArtifactWarning` and built again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: Mapping[str, object]) -> Path:
+        """The file of an artifact; `key` holds all that determines it, as JSON values."""
+        text = json.dumps({**key, "environment": environment()}, sort_keys=True)
+        return self.folder / "artifacts" / f"{hashlib.sha256(text.encode()).hexdigest()}.artifact"
+
+    def load_or_build(self, key: Mapping[str, object], build: Callable[[], Artifact]) -> Artifact:
+        """Read the artifact, or build and write it; of several processes one builds and the others wait."""
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if path.exists():
+                try:
+                    return _decode(path.read_bytes())
+                except (ValueError, SafetensorError) as error:
+                    warnings.warn(
+                        f"artifact {path} is damaged ({error}); it is built again",
+                        CorruptArtifactWarning,
+                        stacklevel=2,
+                    )
+            artifact = build()
+            content = save(artifact.tensors, metadata={"format": "pt", **artifact.facts})
+            write_atomically(path, hashlib.sha256(content).digest() + content)
+            return artifact
+
+
+def environment() -> dict[str, str]:
+    """What changes the last bits of a result without being a setting: PyTorch and its instruction set."""
+    return {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
+
+
+def _decode(content: bytes) -> Artifact:
+    digest, payload = content[:SHA256_BYTES], content[SHA256_BYTES:]
+    if hashlib.sha256(payload).digest() != digest:
+        raise ValueError("its content does not match its sha256")
+    header_size = struct.unpack("<Q", payload[:8])[0]
+    facts = json.loads(payload[8 : 8 + header_size]).get("__metadata__", {})
+    facts.pop("format", None)
+    return Artifact(load(payload), facts)

@@ -1,0 +1,138 @@
+"""Where a dataset's raw files come from, and whether they are what they should be."""
+
+import hashlib
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from gnn.errors import DatasetError, SettingError
+
+DOWNLOAD_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """A dataset as its publisher ships it.
+
+    `folder` is its place below a PyG data root, `files` maps each raw file to its (size_bytes, sha256),
+    `url` is the publisher's address of the files.
+    """
+
+    name: str
+    folder: str
+    files: Mapping[str, tuple[int, str]]
+    url: str
+
+
+@dataclass(frozen=True)
+class DataSearch:
+    """How to look for raw files: mode "auto" (planted data as the last resort), "real" or "planted".
+
+    `root` is a data root named by the user; without one `base`/data and `base`/../shared/data are tried,
+    then the download into `cache`. `announce` receives progress lines.
+    """
+
+    mode: str
+    base: Path
+    cache: Path
+    root: Path | None = None
+    announce: Callable[[str], object] = print
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("auto", "real", "planted"):
+            raise SettingError(f"unknown data mode {self.mode!r}; valid are: auto, planted, real")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where the data of one task is: `kind` is "root", "download" or "planted", `folder` holds the raw files."""
+
+    kind: str
+    folder: Path | None = None
+    reason: str = ""
+
+
+def verify(dataset: RawDataset, folder: Path) -> None:
+    """Compare every raw file with its known size and sha256; raises `DatasetError` naming the first bad one."""
+    remedy = f"delete {folder} and run again to download it, or copy the file from {dataset.url}"
+    for name, (size_bytes, sha256) in dataset.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise DatasetError(f"{dataset.name} file {path} is missing, {size_bytes} bytes were expected; {remedy}")
+        content = path.read_bytes()
+        if len(content) != size_bytes:
+            raise DatasetError(
+                f"{dataset.name} file {path} has {len(content)} bytes, {size_bytes} were expected; {remedy}"
+            )
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise DatasetError(f"{dataset.name} file {path} is corrupted, sha256 {sha256} was expected; {remedy}")
+
+
+def locate(dataset: RawDataset, search: DataSearch) -> DataSource:
+    """Find the raw files: the named root, ./data, ../shared/data, the download, then planted data.
+
+    Raises `DatasetError` for a root that lacks the dataset although the user named it, for a file that is
+    not what its checksum says wherever it lies, and, in mode "real", when nothing was found.
+    """
+    if search.mode == "planted":
+        return DataSource("planted", reason="asked for with --data planted")
+    roots = [search.root] if search.root else [search.base / "data", search.base.parent / "shared" / "data"]
+    for root in roots:
+        folder = root / dataset.folder
+        if search.root or folder.is_dir():
+            verify(dataset, folder)
+            return DataSource("root", folder)
+    try:
+        return DataSource("download", download(dataset, search))
+    except OSError as error:
+        looked = ", ".join(str(root) for root in roots)
+        problem = f"{dataset.name} is in none of {looked} and its download from {dataset.url} failed ({error})"
+        if search.mode == "real":
+            raise DatasetError(
+                f"{problem}; name a PyG data root with --data-root, or run with --data planted"
+            ) from error
+        return DataSource("planted", reason=problem)
+
+
+def download(dataset: RawDataset, search: DataSearch) -> Path:
+    """Fetch the raw files once into the cache, whole or not at all, and return their folder.
+
+    Raises `OSError` when the network fails and `DatasetError` when the bytes are not the published ones.
+    """
+    folder = search.cache / "download" / dataset.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+                fetched = Path(temporary) / folder.name
+                _fetch_all(dataset, fetched, search.announce)
+                verify(dataset, fetched)
+                fetched.replace(folder)
+        verify(dataset, folder)
+    return folder
+
+
+def _fetch_all(dataset: RawDataset, folder: Path, announce: Callable[[str], object]) -> None:
+    # PyG takes seconds to import, so only a download pays for it.
+    from torch_geometric.data import download_url  # noqa: PLC0415
+
+    with _network_timeout():
+        for number, name in enumerate(dataset.files, start=1):
+            announce(f"downloading {dataset.name} {number}/{len(dataset.files)}: {name}")
+            download_url(f"{dataset.url}/{name}", str(folder), log=False)
+
+
+@contextmanager
+def _network_timeout() -> Iterator[None]:
+    # PyG passes no timeout on, and a run must not hang where the network swallows packets.
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
