@@ -1,0 +1,51 @@
+"""One cell of the matrix: a task, a model, a compression method and its settings."""
+
+import re
+from dataclasses import asdict, dataclass, replace
+
+from gnn.compression import METHODS, CompressionSettings
+from gnn.errors import SettingError
+from gnn.models import MODELS
+from gnn.tasks import PLANTED_PREFIX, TASKS, DataSource, task_name
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked of the suite; raises `UnknownNameError` for names that are not registered."""
+
+    task: str
+    model: str
+    compression: CompressionSettings
+    fine_tune: bool = False
+
+    def __post_init__(self) -> None:
+        TASKS[self.registered_task]
+        MODELS[self.model]
+        METHODS[self.compression.method]
+        if not re.fullmatch(r"[a-z0-9.-]+", self.id):
+            raise SettingError(f"case id {self.id!r} may only use the characters a-z, 0-9, '.' and '-'")
+
+    @property
+    def id(self) -> str:
+        """`<task>.<model>.<method>[.<setting>...][.ft]`, such as cora-node.spline.global.s0.8.ft."""
+        parts = [self.task, self.model, self.compression.method, *self.compression.id_parts()]
+        return ".".join([*parts, "ft"] if self.fine_tune else parts)
+
+    @property
+    def registered_task(self) -> str:
+        """The name the task is registered by, also when its data is planted."""
+        return self.task.removeprefix(PLANTED_PREFIX)
+
+    @property
+    def dense(self) -> bool:
+        """Whether nothing is compressed: such a case is a control."""
+        return self.compression.method == "dense"
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The settings of the method as JSON values."""
+        return {**asdict(self.compression), "fine_tune": self.fine_tune}  # pyright: ignore[reportArgumentType]
+
+    def on(self, source: DataSource) -> "Case":
+        """The same case on the data that was found, so that planted data shows in the id."""
+        return replace(self, task=task_name(self.registered_task, source))

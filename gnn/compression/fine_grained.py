@@ -1,0 +1,30 @@
+"""Fine-grained pruning: the same share removed layer by layer."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch.nn.utils import prune
+
+from gnn.compression.masks import Masks, harden_masks
+from gnn.compression.prunable import SparsitySettings, prunable_parameters
+from gnn.compression.registry import register_method
+from gnn.models import GraphModel
+
+
+@dataclass(frozen=True)
+class FineGrained(SparsitySettings):
+    """Share of the weights of every prunable tensor to remove, in [0, 1)."""
+
+    method: ClassVar[str] = "fine-grained"
+
+
+@register_method(FineGrained)
+def prune_fine_grained(model: GraphModel, settings: FineGrained) -> Masks:
+    """Zero the same share of the smallest weights in every layer, with a threshold of its own for each.
+
+    Source: the paper, section 2.4 ("fine-grained Magnitude-Based Pruning"); torch.nn.utils.prune.
+    """
+    targets = prunable_parameters(model)
+    for _, module, parameter in targets:
+        prune.l1_unstructured(module, parameter, amount=float(settings.sparsity))
+    return harden_masks(model, targets)

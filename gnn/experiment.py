@@ -1,0 +1,182 @@
+"""One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from gnn import storage
+from gnn.artifacts import Artifact, ArtifactStore
+from gnn.case import Case
+from gnn.compression import Masks, compress, fine_tune, sparsity_of
+from gnn.determinism import deterministic
+from gnn.errors import SettingError, StorageError
+from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
+from gnn.tasks import DataSource, NodeClassification, load_task
+from gnn.training import evaluate, fit
+
+# Whatever these hold decides what a base model looks like, so its artifact is built again when they change.
+TRAINING_SOURCES = ("layers", "models", "tasks", "determinism.py", "training.py", "training_settings.py")
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What every run shares: where artifacts and data are, under which protocol, on which device."""
+
+    store: ArtifactStore
+    sources: Mapping[str, DataSource]
+    protocol: str = "clean"
+    device: str = "cpu"
+
+    def task(self, name: str) -> NodeClassification:
+        """Load the task registered as `name` from where its data was found."""
+        return _load_task(self, name)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of the dense file, of Algorithm 1, of the shipped file, and the order-0 entropy bound."""
+
+    dense: int
+    algorithm1: int
+    encoded: int
+    entropy_bound: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one seed of a case gave; `model` is the one that was read back from its file."""
+
+    seed: int
+    accuracy: float
+    dense_accuracy: float
+    sparsity: float
+    layer_sparsity: dict[str, float]
+    parameters: int
+    nonzero_parameters: int
+    compressed_tensors: int
+    size_bytes: Sizes
+    training_s: float
+    model: GraphModel
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A dense model and the CPU seconds its training took."""
+
+    model: GraphModel
+    training_s: float
+
+
+def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
+    """Take one case through the whole pipe with one seed.
+
+    The accuracy is that of the model read back from its file, so nothing that is reported was not shipped.
+    Raises `SettingError` when a compressing method compressed nothing.
+    """
+    task = laboratory.task(case.registered_task)
+    base = base_model(case, seed, laboratory)
+    model, training_s = base.model, base.training_s
+    dense_accuracy = evaluate(model, task)
+    masks = compress(model, case.compression)
+    compressed_tensors = count_compressed(masks)
+    if not case.dense and compressed_tensors == 0:
+        raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
+    if case.fine_tune:
+        settings = MODELS[case.model].fine_tuning
+        training_s += fine_tune(model, task, masks, settings, seed).cpu_s
+    loaded, encoded = ship(model, case)
+    sparsity, layer_sparsity = sparsity_of(loaded)
+    parameters = list(loaded.parameters())
+    return Run(
+        seed=seed,
+        accuracy=evaluate(loaded, task),
+        dense_accuracy=dense_accuracy,
+        sparsity=sparsity,
+        layer_sparsity=layer_sparsity,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),
+        compressed_tensors=compressed_tensors,
+        size_bytes=Sizes(
+            dense=storage.dense_size_bytes(loaded),
+            algorithm1=storage.algorithm1_size_bytes(loaded),
+            encoded=encoded,
+            entropy_bound=storage.entropy_bound_bytes(loaded),
+        ),
+        training_s=training_s,
+        model=loaded,
+    )
+
+
+def count_compressed(masks: Masks) -> int:
+    """How many tensors really lost a weight."""
+    return sum(not bool(mask.all()) for mask in masks.kept.values())
+
+
+def ship(model: GraphModel, case: Case) -> tuple[GraphModel, int]:
+    """Write a model to a file, read it into a fresh one, compare bit for bit; the fresh model and the bytes.
+
+    Raises `StorageError` when a single bit differs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        size_bytes = storage.save(model, path, model_name=case.model, task=case.task)
+        loaded = storage.load(path).model.to(next(model.parameters()).device)
+        if path.stat().st_size != size_bytes:
+            raise StorageError(f"{case.id} wrote {path.stat().st_size} bytes but counted {size_bytes}")
+    restored = loaded.state_dict()
+    for name, tensor in model.state_dict().items():
+        if not torch.equal(tensor.flatten().view(torch.uint8), restored[name].flatten().view(torch.uint8)):
+            raise StorageError(f"tensor {name} of {case.id} came back from its file with other bits")
+    return loaded, size_bytes
+
+
+def base_model(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
+    """The dense model of a task, a model and a seed; trained once, then read from the artifact store."""
+    task = laboratory.task(case.registered_task)
+    with deterministic(seed):
+        model = build_model_for(case.model, task).to(laboratory.device)
+    settings = MODELS[case.model].training
+
+    def train() -> Artifact:
+        fitted = fit(model, task, settings, seed)
+        return Artifact(model.state_dict(), {"cpu_s": repr(fitted.cpu_s), "best_epoch": str(fitted.best_epoch)})
+
+    key = {
+        "kind": "base model",
+        "task": task.sha256,
+        "protocol": task.protocol,
+        "model": [case.model, settings_mapping(model)],
+        "training": asdict(settings),
+        "seed": seed,
+        "code": training_code_sha256(),
+        "device": torch.device(laboratory.device).type,
+    }
+    artifact = laboratory.store.load_or_build(key, train)
+    model.load_state_dict(artifact.tensors)
+    model.eval()
+    return BaseModel(model, float(artifact.facts["cpu_s"]))
+
+
+@lru_cache(maxsize=1)
+def training_code_sha256() -> str:
+    """Fingerprint of the source files that decide what a trained base model looks like."""
+    package, digest = Path(__file__).parent, hashlib.sha256()
+    for source in TRAINING_SOURCES:
+        path = package / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(package)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@lru_cache
+def _load_task(laboratory: Laboratory, name: str) -> NodeClassification:
+    task = load_task(name, laboratory.sources[name], laboratory.store, laboratory.protocol)
+    return task.to(laboratory.device)
