@@ -1,0 +1,12 @@
+"""Wires the plugins together; what they do stands in fixtures/."""
+
+pytest_plugins = [
+    "fixtures.options",
+    "fixtures.session",
+    "fixtures.cases",
+    "fixtures.artifacts",
+    "fixtures.measurement",
+    "fixtures.gate",
+    "fixtures.records",
+    "fixtures.progress",
+]
