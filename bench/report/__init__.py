@@ -1,0 +1,1 @@
+"""Records as tables and pictures that people read."""

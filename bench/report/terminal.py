@@ -1,0 +1,55 @@
+"""Records as the table that ends a run."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (x)", "latency ms (x)", "energy mJ (source)", "gate")
+
+
+def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """One row per case, in the order of the ids, and below the table what else a reader must know.
+
+    (x) is how many times smaller or faster than the dense model on the same runtime; what was not measured
+    is a dash.
+    """
+    records = sorted(records, key=lambda record: record["id"])
+    latency = records[0]["latency_s"]
+    seeds = sorted({len(record["seeds"]) for record in records})
+    runtime = statistics.median(record["speedup"]["runtime"] for record in records)
+    notes = [
+        f"means over {' or '.join(map(str, seeds))} seeds; latency: {latency['batch']}, one thread, "
+        f"{latency['statistic']}",
+        f"the dense runtime itself is {runtime:.1f} times as fast as plain eager FP32 (no compression in that)",
+    ]
+    if any(record["energy_j"]["source"] == "estimate" for record in records):
+        notes.append("energy estimates follow CPU time by construction: they are no independent evidence")
+    return "\n".join(
+        [
+            tabulate([_row(record) for record in records], headers=HEADERS, disable_numparse=True),
+            "",
+            *notes,
+            *_complaints(records),
+        ]
+    )
+
+
+def _row(record: Mapping[str, Any]) -> list[str]:
+    accuracy, energy = record["accuracy"], record["energy_j"]
+    std = "" if accuracy["std"] is None else f" ± {accuracy['std']:.3f}"
+    energy_mj = "-" if energy["value"] is None else f"{energy['value'] * 1e3:.2f}"
+    return [
+        record["id"],
+        f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
+        f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
+        f"{record['latency_s']['compressed'] * 1e3:.3f} ({record['speedup']['compression']:.2f}x)",
+        f"{energy_mj} ({energy['source']})",
+        record["gate"]["status"],
+    ]
+
+
+def _complaints(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    reasons = [reason for record in records for reason in record["gate"]["reasons"]]
+    return ["", *reasons] if reasons else []
