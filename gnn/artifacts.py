@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from gnn.atomic_file import write_atomically
+from gnn.environment import environment
 
 SHA256_BYTES = 32
 
@@ -64,11 +64,6 @@ class ArtifactStore:
             content = save(artifact.tensors, metadata={"format": "pt", **artifact.facts})
             write_atomically(path, hashlib.sha256(content).digest() + content)
             return artifact
-
-
-def environment() -> dict[str, str]:
-    """What changes the last bits of a result without being a setting: PyTorch and its instruction set."""
-    return {"torch": torch.__version__, "cpu": torch.backends.cpu.get_cpu_capability()}
 
 
 def _decode(content: bytes) -> Artifact:

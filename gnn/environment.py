@@ -1,0 +1,28 @@
+"""What changes the last bits of a result without being a setting."""
+
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+
+def environment() -> dict[str, str]:
+    """PyTorch's version, the instruction set it chose and the processor's vendor, by which MKL picks kernels."""
+    return {
+        "torch": torch.__version__,
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "vendor": _cpu_field("vendor_id") or platform.machine(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as its maker gives it, or its architecture where the system does not tell."""
+    return _cpu_field("model name") or platform.processor() or platform.machine()
+
+
+@lru_cache
+def _cpu_field(name: str) -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
