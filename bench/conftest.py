@@ -22,4 +22,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     records = config.stash.get(RECORDS, [])
     if records:
         terminalreporter.section("compressed graph neural networks")
-        terminalreporter.write_line(summary_table(records))
+        terminalreporter.write_line(summary_table(records, failures_shown=config.option.gate != "report"))

@@ -9,11 +9,11 @@ from tabulate import tabulate
 HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (x)", "latency ms (x)", "energy mJ (source)", "gate")
 
 
-def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
+def summary_table(records: Sequence[Mapping[str, Any]], *, failures_shown: bool = False) -> str:
     """One row per case, in the order of the ids, and below the table what else a reader must know.
 
     (x) is how many times smaller or faster than the dense model on the same runtime; what was not measured
-    is a dash.
+    is a dash. `failures_shown` leaves out the reasons of failed cases, which pytest has printed already.
     """
     records = sorted(records, key=lambda record: record["id"])
     latency = records[0]["latency_s"]
@@ -31,7 +31,7 @@ def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
             tabulate([_row(record) for record in records], headers=HEADERS, disable_numparse=True),
             "",
             *notes,
-            *_complaints(records),
+            *_complaints(records, failures_shown),
         ]
     )
 
@@ -50,6 +50,8 @@ def _row(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _complaints(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    reasons = [reason for record in records for reason in record["gate"]["reasons"]]
+def _complaints(records: Sequence[Mapping[str, Any]], failures_shown: bool) -> list[str]:
+    left_out = "fail" if failures_shown else None
+    gates = [record["gate"] for record in records]
+    reasons = [reason for gate in gates if gate["status"] != left_out for reason in gate["reasons"]]
     return ["", *reasons] if reasons else []

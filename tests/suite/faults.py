@@ -1,0 +1,68 @@
+"""Faults to plant in a run of the suite: a pytest plugin that breaks what GNN_FAULT names."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import gnn.experiment
+import gnn.storage.model_file
+from gnn.models import GraphModel
+
+
+def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
+    """Draw the first layer's weights anew after fine-tuning, as a bad merge of two checkpoints would."""
+    fine_tune = gnn.experiment.fine_tune
+
+    def broken(model: GraphModel, *arguments: Any) -> Any:  # noqa: ANN401
+        fitted = fine_tune(model, *arguments)
+        torch.nn.init.uniform_(model.get_parameter("conv1.weight"), -0.02, 0.02)
+        return fitted
+
+    patch.setattr(gnn.experiment, "fine_tune", broken)
+
+
+def add_dense_tensor(patch: pytest.MonkeyPatch) -> None:
+    """Leave a dense tensor in the file, as a forgotten optimiser state would."""
+    to_bytes = gnn.storage.model_file.safetensors_bytes
+    digest = gnn.storage.model_file._digest
+    extra = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+
+    def broken(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
+        tensors = {**tensors, "exp_avg/values": extra.flatten().view(torch.uint8)}
+        content = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+        metadata.pop("sha256")
+        return to_bytes(tensors, {**metadata, "sha256": digest(metadata, content)})
+
+    patch.setattr(gnn.storage.model_file, "safetensors_bytes", broken)
+
+
+def damage_baseline(patch: pytest.MonkeyPatch) -> None:
+    """Make every snapshot read as half a file."""
+    read_text = Path.read_text
+
+    def broken(path: Path, *arguments: Any, **keywords: Any) -> str:  # noqa: ANN401
+        text = read_text(path, *arguments, **keywords)
+        return text[: len(text) // 2] if path.parent.name == "snapshots" else text
+
+    patch.setattr(Path, "read_text", broken)
+
+
+def forget_baseline(patch: pytest.MonkeyPatch) -> None:
+    """Find no snapshot at all, as for a case that is new."""
+    patch.setattr("fixtures.baseline.BaselineFile.read", lambda _: None)
+
+
+FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    plant.__name__: plant for plant in (reinitialise_weight, add_dense_tensor, damage_baseline, forget_baseline)
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Plant the fault before anything runs."""
+    patch = pytest.MonkeyPatch()
+    FAULTS[os.environ["GNN_FAULT"]](patch)
+    config.add_cleanup(patch.undo)
