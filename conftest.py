@@ -7,6 +7,7 @@ pytest_plugins = [
     "fixtures.artifacts",
     "fixtures.measurement",
     "fixtures.gate",
-    "fixtures.records",
+    "fixtures.speed",
+    "fixtures.results",
     "fixtures.progress",
 ]

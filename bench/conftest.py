@@ -7,8 +7,9 @@ import pytest
 
 from bench.matrix import TASKS
 from bench.report.terminal import summary_table
-from fixtures.records import RECORDS
+from fixtures.results import REPORTED
 from fixtures.session import open_session
+from fixtures.speed import Speed
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -18,8 +19,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
-    """Print one row per case."""
-    records = config.stash.get(RECORDS, [])
-    if records:
+    """Print one row per case and one line per speed."""
+    reported = config.stash[REPORTED]
+    if reported["record"]:
         terminalreporter.section("compressed graph neural networks")
-        terminalreporter.write_line(summary_table(records, failures_shown=config.option.gate != "report"))
+        table = summary_table(reported["record"], failures_shown=config.option.gate != "report")
+        terminalreporter.write_line(table)
+    for speed in reported["speed"]:
+        terminalreporter.write_line(f"speed: {Speed(**speed).sentence}")

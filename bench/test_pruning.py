@@ -29,6 +29,7 @@ def inferences(runs: CaseRuns) -> Inferences:
     """The first seed's model: eager, dense on our runtime, and compressed on our runtime."""
     name, task, base = runs.case.model, runs.task, runs.base.model
     return Inferences(
+        dense_model=f"{task.name}.{name}",
         eager=EAGER[name](base, task),
         dense=compile_inference(name, base, task),
         compressed=compile_inference(name, runs.runs[0].model, task),

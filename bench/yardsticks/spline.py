@@ -1,5 +1,7 @@
 """The yardstick for SplineNet: the same net as the equations read, with dense features and gather-scatter."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,32 +12,52 @@ from gnn.runtime import Inference
 from gnn.tasks import NodeClassification
 
 
-def eager_spline(model: SplineNet, task: NodeClassification) -> Inference:
-    """SplineNet's inference in plain eager PyTorch, the graph's spline basis computed once.
+@dataclass(frozen=True, eq=False)
+class EagerInputs:
+    """Dense features [nodes, channels], edges [2, edges], and the spline basis [edges, 2], computed once."""
 
-    Features are a dense matrix [nodes, channels], messages one row per edge, summed by scatter. It is kinder
-    than PyG's own SplineConv, which gathers unprojected features, 1433 wide, for every edge.
+    features: Tensor
+    edge_index: Tensor
+    basis: Tensor
+    kernel_index: Tensor
+
+
+class EagerSplineNet(SplineNet):  # pyright: ignore[reportIncompatibleMethodOverride]
+    """SplineNet in plain eager PyTorch: one message per edge, summed by scatter.
+
+    It is kinder than PyG's own SplineConv, which gathers unprojected features, 1433 wide, for every edge.
     """
-    features = task.graph.features.to_dense()
-    edge_index, pseudo = task.graph.edge_index, target_indegree(task.graph.edge_index)
-    basis, kernel_index = spline_basis(pseudo, model.conv1.grid, model.conv1.is_open, model.conv1.degree)
 
-    @torch.inference_mode()
-    def infer() -> Tensor:
-        hidden = functional.elu(_convolve(model.conv1, features, edge_index, basis, kernel_index))
-        return _convolve(model.conv2, hidden, edge_index, basis, kernel_index)
+    def prepare(self, task: NodeClassification) -> EagerInputs:
+        """Make the features dense and evaluate the basis."""
+        graph, layer = task.graph, self.conv1
+        pseudo = target_indegree(graph.edge_index)
+        basis, kernel_index = spline_basis(pseudo, layer.grid, layer.is_open, layer.degree)
+        return EagerInputs(graph.features.to_dense(), graph.edge_index, basis, kernel_index)
 
-    return infer
+    def forward(self, inputs: EagerInputs) -> Tensor:
+        """Logits of every node."""
+        dropout = self.settings.dropout
+        features = functional.dropout(inputs.features, dropout, self.training)
+        hidden = functional.elu(_convolve(self.conv1, features, inputs))
+        return _convolve(self.conv2, functional.dropout(hidden, dropout, self.training), inputs)
 
 
-def _convolve(
-    layer: SplineConvolution, features: Tensor, edge_index: Tensor, basis: Tensor, kernel_index: Tensor
-) -> Tensor:
-    source, target = edge_index
+def eager_spline(model: SplineNet, task: NodeClassification) -> Inference:
+    """Inference of the eager net with the weights of `model`."""
+    eager = EagerSplineNet(model.settings)
+    eager.load_state_dict(model.state_dict())
+    eager.to(model.conv1.weight.device).eval()
+    inputs = eager.prepare(task)
+    return torch.inference_mode()(lambda: eager(inputs))
+
+
+def _convolve(layer: SplineConvolution, features: Tensor, inputs: EagerInputs) -> Tensor:
+    source, target = inputs.edge_index
     nodes = len(features)
     projected = torch.stack([features @ weight for weight in layer.weight], dim=1)
-    messages = (basis[..., None] * projected[source[:, None], kernel_index]).sum(dim=1)
-    total = messages.new_zeros(nodes, layer.out_channels).index_add_(0, target, messages)
+    messages = (inputs.basis[..., None] * projected[source[:, None], inputs.kernel_index]).sum(dim=1)
+    total = messages.new_zeros(nodes, layer.out_channels).index_add(0, target, messages)
     mean = total / torch.bincount(target, minlength=nodes).clamp(min=1)[:, None]
     root = 0 if layer.lin is None else layer.lin(features)
     return mean + root + (0 if layer.bias is None else layer.bias)

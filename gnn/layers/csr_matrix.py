@@ -44,10 +44,9 @@ class CsrMatrix:
         return _pointer(self.column, self.shape[1]), row[order], order
 
     def with_value(self, value: Tensor) -> "CsrMatrix":
-        """The same pattern with other values [nonzeros]; the transposition is shared, not computed again."""
+        """The same pattern with other values [nonzeros]; both share one transposition, computed once."""
         other = replace(self, value=value)
-        if "transposition" in self.__dict__:
-            other.__dict__["transposition"] = self.transposition
+        other.__dict__["transposition"] = self.transposition
         return other
 
     def keep_columns(self, kept: Tensor) -> "CsrMatrix":
