@@ -22,20 +22,20 @@ class EagerInputs:
     kernel_index: Tensor
 
 
-class EagerSplineNet(SplineNet):  # pyright: ignore[reportIncompatibleMethodOverride]
+class EagerSplineNet(SplineNet):
     """SplineNet in plain eager PyTorch: one message per edge, summed by scatter.
 
     It is kinder than PyG's own SplineConv, which gathers unprojected features, 1433 wide, for every edge.
     """
 
-    def prepare(self, task: NodeClassification) -> EagerInputs:
+    def prepare(self, task: NodeClassification) -> EagerInputs:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Make the features dense and evaluate the basis."""
         graph, layer = task.graph, self.conv1
         pseudo = target_indegree(graph.edge_index)
         basis, kernel_index = spline_basis(pseudo, layer.grid, layer.is_open, layer.degree)
         return EagerInputs(graph.features.to_dense(), graph.edge_index, basis, kernel_index)
 
-    def forward(self, inputs: EagerInputs) -> Tensor:
+    def forward(self, inputs: EagerInputs) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Logits of every node."""
         dropout = self.settings.dropout
         features = functional.dropout(inputs.features, dropout, self.training)
