@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bench.matrix import PRUNING
-from bench.yardsticks import EAGER
+from bench.yardsticks import EAGER, REFERENCE
 from fixtures.artifacts import CaseRuns, RunCase
 from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
@@ -31,6 +31,7 @@ def inferences(runs: CaseRuns) -> Inferences:
     return Inferences(
         dense_model=f"{task.name}.{name}",
         eager=EAGER[name](base, task),
+        reference=REFERENCE[name](base, task),
         dense=compile_inference(name, base, task),
         compressed=compile_inference(name, runs.runs[0].model, task),
     )

@@ -11,6 +11,7 @@ import torch
 import gnn.experiment
 import gnn.storage.model_file
 from gnn.models import GraphModel
+from gnn.runtime.spline import SplineInference
 
 
 def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
@@ -56,8 +57,21 @@ def forget_baseline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("fixtures.baseline.BaselineFile.read", lambda _: None)
 
 
+def slow_runtime(patch: pytest.MonkeyPatch) -> None:
+    """Let every inference take about 5% longer; what comes of it is a measurement, so it is tried by hand."""
+    infer = SplineInference.__call__
+
+    def broken(inference: SplineInference) -> torch.Tensor:
+        for _ in range(3):
+            inference.features.column.sum()
+        return infer(inference)
+
+    patch.setattr(SplineInference, "__call__", broken)
+
+
 FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    plant.__name__: plant for plant in (reinitialise_weight, add_dense_tensor, damage_baseline, forget_baseline)
+    plant.__name__: plant
+    for plant in (reinitialise_weight, add_dense_tensor, damage_baseline, forget_baseline, slow_runtime)
 }
 
 

@@ -1,0 +1,42 @@
+"""The reference for SplineNet's runtime: how fast it was when this file was written, on any machine.
+
+It repeats `gnn.runtime.spline` on purpose and depends on PyTorch and the weights alone, so that the ratio of
+the two is 1 on every machine, and falls when a change makes the runtime slower. After a change that makes
+the runtime faster, bring this file up to it.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gnn.models.spline import SplineNet
+from gnn.runtime import Inference
+from gnn.tasks import NodeClassification
+
+
+@torch.no_grad()
+def reference_spline(model: SplineNet, task: NodeClassification) -> Inference:
+    """Dense SplineNet as one embedding bag per sparse product."""
+    inputs = model.prepare(task)
+    features = (inputs.features.column, inputs.features.row_pointer, inputs.features.value)
+    operator = (inputs.operator.column, inputs.operator.row_pointer, inputs.operator.value)
+    weights = [_side_by_side(model.state_dict(), layer) for layer in ("conv1", "conv2")]
+    biases = [model.state_dict()[f"{layer}.bias"].clone() for layer in ("conv1", "conv2")]
+
+    @torch.inference_mode()
+    def infer() -> Tensor:
+        projected = _bag(*features, weights[0]).view(-1, len(biases[0]))
+        hidden = functional.elu_(_bag(*operator, projected).add_(biases[0]))
+        return _bag(*operator, (hidden @ weights[1]).view(-1, len(biases[1]))).add_(biases[1])
+
+    return infer
+
+
+def _side_by_side(state: dict[str, Tensor], layer: str) -> Tensor:
+    return torch.cat([*state[f"{layer}.weight"], state[f"{layer}.lin.weight"].t()], dim=1)
+
+
+def _bag(column: Tensor, pointer: Tensor, value: Tensor, table: Tensor) -> Tensor:
+    return functional.embedding_bag(
+        column, table, pointer, per_sample_weights=value, mode="sum", include_last_offset=True
+    )
