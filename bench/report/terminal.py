@@ -16,38 +16,43 @@ def summary_table(records: Sequence[Mapping[str, Any]], *, failures_shown: bool 
     is a dash. `failures_shown` leaves out the reasons of failed cases, which pytest has printed already.
     """
     records = sorted(records, key=lambda record: record["id"])
-    latency = records[0]["latency_s"]
-    seeds = sorted({len(record["seeds"]) for record in records})
-    runtime = statistics.median(record["speedup"]["runtime"] for record in records)
-    notes = [
-        f"means over {' or '.join(map(str, seeds))} seeds; latency: {latency['batch']}, one thread, "
-        f"{latency['statistic']}",
-        f"the dense runtime itself is {runtime:.1f} times as fast as plain eager FP32 (no compression in that)",
-    ]
-    if any(record["energy_j"]["source"] == "estimate" for record in records):
-        notes.append("energy estimates follow CPU time by construction: they are no independent evidence")
-    return "\n".join(
-        [
-            tabulate([_row(record) for record in records], headers=HEADERS, disable_numparse=True),
-            "",
-            *notes,
-            *_complaints(records, failures_shown),
-        ]
-    )
+    table = tabulate([_row(record) for record in records], headers=HEADERS, disable_numparse=True)
+    return "\n".join([table, "", *_notes(records), *_complaints(records, failures_shown)])
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:
-    accuracy, energy = record["accuracy"], record["energy_j"]
+    accuracy, energy, latency_s = record["accuracy"], record["energy_j"], record["latency_s"]["compressed"]
     std = "" if accuracy["std"] is None else f" ± {accuracy['std']:.3f}"
-    energy_mj = "-" if energy["value"] is None else f"{energy['value'] * 1e3:.2f}"
     return [
         record["id"],
         f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
-        f"{record['latency_s']['compressed'] * 1e3:.3f} ({record['speedup']['compression']:.2f}x)",
-        f"{energy_mj} ({energy['source']})",
+        f"{_figure(latency_s, '.3f', 1e3)} ({_figure(record['speedup']['compression'], '.2f')}x)",
+        f"{_figure(energy['value'], '.2f', 1e3)} ({energy['source']})",
         record["gate"]["status"],
     ]
+
+
+def _figure(value: float | None, style: str, factor: float = 1.0) -> str:
+    return "-" if value is None else format(value * factor, style)
+
+
+def _notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    seeds = sorted({len(record["seeds"]) for record in records})
+    latency = records[0]["latency_s"]
+    notes = [
+        f"means over {' or '.join(map(str, seeds))} seeds; latency: {latency['batch']}, one thread, "
+        f"{latency['statistic']}"
+    ]
+    runtime = [record["speedup"]["runtime"] for record in records if record["speedup"]["runtime"] is not None]
+    if runtime:
+        notes.append(
+            f"the dense runtime itself is {statistics.median(runtime):.1f} times as fast as plain eager FP32 "
+            "(no compression in that)"
+        )
+    if any(record["energy_j"]["source"] == "estimate" for record in records):
+        notes.append("energy estimates follow CPU time by construction: they are no independent evidence")
+    return notes
 
 
 def _complaints(records: Sequence[Mapping[str, Any]], failures_shown: bool) -> list[str]:
