@@ -59,7 +59,9 @@ class DataSource:
 
 def verify(dataset: RawDataset, folder: Path) -> None:
     """Compare every raw file with its known size and sha256; raises `DatasetError` naming the first bad one."""
-    remedy = f"delete {folder} and run again to download it, or copy the file from {dataset.url}"
+    remedy = (
+        f"copy the file from {dataset.url} into it, or move the folder away and run without --data-root to download it"
+    )
     for name, (size_bytes, sha256) in dataset.files.items():
         path = folder / name
         if not path.is_file():
