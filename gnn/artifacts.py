@@ -54,14 +54,14 @@ class ArtifactStore:
             if path.exists():
                 try:
                     return _decode(path.read_bytes())
-                except (ValueError, SafetensorError) as error:
+                except (ValueError, KeyError, SafetensorError) as error:
                     warnings.warn(
                         f"artifact {path} is damaged ({error}); it is built again",
                         CorruptArtifactWarning,
                         stacklevel=2,
                     )
             artifact = build()
-            content = save(artifact.tensors, metadata={"format": "pt", **artifact.facts})
+            content = save(artifact.tensors, metadata={"facts": json.dumps(artifact.facts)})
             write_atomically(path, hashlib.sha256(content).digest() + content)
             return artifact
 
@@ -70,7 +70,7 @@ def _decode(content: bytes) -> Artifact:
     digest, payload = content[:SHA256_BYTES], content[SHA256_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
         raise ValueError("its content does not match its sha256")
+    tensors = load(payload)
     header_size = struct.unpack("<Q", payload[:8])[0]
-    facts = json.loads(payload[8 : 8 + header_size]).get("__metadata__", {})
-    facts.pop("format", None)
-    return Artifact(load(payload), facts)
+    metadata = json.loads(payload[8 : 8 + header_size])["__metadata__"]
+    return Artifact(tensors, json.loads(metadata["facts"]))

@@ -14,6 +14,7 @@ def deterministic(seed: int) -> Iterator[None]:
     """
     threads = torch.get_num_threads()
     algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.set_num_threads(1)
@@ -21,5 +22,5 @@ def deterministic(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(algorithms)
+            torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
             torch.set_num_threads(threads)

@@ -1,12 +1,12 @@
 """One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
 
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gnn import storage
@@ -16,14 +16,16 @@ from gnn.compression import Masks, compress, fine_tune, sparsity_of
 from gnn.determinism import deterministic
 from gnn.errors import SettingError, StorageError
 from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
+from gnn.source_code import source_sha256
 from gnn.tasks import DataSource, NodeClassification, load_task
+from gnn.tensor_bytes import tensor_bytes
 from gnn.training import evaluate, fit
 
 # Whatever these hold decides what a base model looks like, so its artifact is built again when they change.
 TRAINING_SOURCES = ("layers", "models", "tasks", "determinism.py", "training.py", "training_settings.py")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Laboratory:
     """What every run shares: where artifacts and data are, under which protocol, on which device."""
 
@@ -35,9 +37,6 @@ class Laboratory:
     def task(self, name: str) -> NodeClassification:
         """Load the task registered as `name` from where its data was found."""
         return _load_task(self, name)
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
     The accuracy is that of the model read back from its file, so nothing that is reported was not shipped.
     Raises `SettingError` when a compressing method compressed nothing.
     """
+    case = case.on(laboratory.sources[case.registered_task])
     task = laboratory.task(case.registered_task)
     base = base_model(case, seed, laboratory)
     model, training_s = base.model, base.training_s
@@ -133,7 +133,7 @@ def ship(model: GraphModel, case: Case) -> tuple[GraphModel, int]:
             raise StorageError(f"{case.id} wrote {path.stat().st_size} bytes but counted {size_bytes}")
     restored = loaded.state_dict()
     for name, tensor in model.state_dict().items():
-        if not torch.equal(tensor.flatten().view(torch.uint8), restored[name].flatten().view(torch.uint8)):
+        if not np.array_equal(tensor_bytes(tensor), tensor_bytes(restored[name])):
             raise StorageError(f"tensor {name} of {case.id} came back from its file with other bits")
     return loaded, size_bytes
 
@@ -165,15 +165,9 @@ def base_model(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
     return BaseModel(model, float(artifact.facts["cpu_s"]))
 
 
-@lru_cache(maxsize=1)
 def training_code_sha256() -> str:
     """Fingerprint of the source files that decide what a trained base model looks like."""
-    package, digest = Path(__file__).parent, hashlib.sha256()
-    for source in TRAINING_SOURCES:
-        path = package / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(f"{file.relative_to(package)}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
+    return source_sha256(*TRAINING_SOURCES)
 
 
 @lru_cache

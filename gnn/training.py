@@ -61,13 +61,14 @@ def fit(
         )
         for epoch in range(1, settings.epochs + 1):
             loss = _step(model, task, inputs, optimizer)
-            if not math.isfinite(loss):
-                raise DivergenceError(
-                    f"the training loss of {type(model).__name__} on {task.name} is {loss} in epoch {epoch} with "
-                    f"seed {seed}; lower the learning rate ({settings.learning_rate})"
-                )
             after_step()
             validation = validate(model, task, inputs)
+            for part, value in (("training", loss), ("validation", validation.loss)):
+                if not math.isfinite(value):
+                    raise DivergenceError(
+                        f"the {part} loss of {type(model).__name__} on {task.name} is {value} in epoch {epoch} with "
+                        f"seed {seed}; lower the learning rate ({settings.learning_rate})"
+                    )
             if validation.better_than(best):
                 best, best_epoch, best_state = validation, epoch, copy.deepcopy(model.state_dict())
             elif epoch - best_epoch >= settings.patience:

@@ -1,5 +1,6 @@
 """How long and how fast a model learns."""
 
+import math
 from dataclasses import dataclass
 
 from gnn.errors import SettingError
@@ -17,7 +18,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.patience < 1:
             raise SettingError(f"epochs {self.epochs} and patience {self.patience} must both be at least 1")
-        if self.learning_rate <= 0 or self.weight_decay < 0:
+        if not (0 < self.learning_rate < math.inf and 0 <= self.weight_decay < math.inf):
             raise SettingError(
-                f"learning_rate {self.learning_rate} must be above 0 and weight_decay {self.weight_decay} not below 0"
+                f"learning_rate {self.learning_rate} must be a number above 0 and weight_decay {self.weight_decay} "
+                "a number not below 0"
             )

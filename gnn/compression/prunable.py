@@ -21,7 +21,7 @@ class SparsitySettings:
 
     def id_parts(self) -> tuple[str, ...]:
         """The setting as it stands in a case id, such as ("s0.8",)."""
-        return (f"s{self.sparsity:g}",)
+        return (f"s{self.sparsity + 0.0:.15g}",)
 
 
 def prunable_parameters(model: nn.Module) -> list[tuple[str, nn.Module, str]]:

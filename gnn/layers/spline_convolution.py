@@ -1,6 +1,7 @@
 """Spline-based convolution over a graph."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class SplineConvolution(nn.Module):
         self.is_open = (True,) * len(self.grid) if is_open_spline is None else tuple(is_open_spline)
         self.register_buffer("kernel_size", torch.tensor(self.grid))
         self.register_buffer("is_open_spline", torch.tensor(self.is_open, dtype=torch.uint8))
-        kernel_points = int(self.kernel_size.prod())
+        kernel_points = prod(self.grid)
         self.weight = nn.Parameter(torch.empty(kernel_points, in_channels, out_channels))
         self.lin = nn.Linear(in_channels, out_channels, bias=False) if root_weight else None
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
@@ -72,7 +73,7 @@ class SplineConvolution(nn.Module):
         source, target = edge_index
         basis, kernel_index = spline_basis(pseudo, self.grid, self.is_open, self.degree)
         if self.aggregation == "mean":
-            basis = basis / torch.bincount(target, minlength=nodes).clamp(min=1)[target, None]
+            basis = basis / torch.bincount(target, minlength=nodes)[target, None]
         tables = len(self.weight) + (self.lin is not None)
         column = (source[:, None] * tables + kernel_index).flatten()
         row, value = target.repeat_interleave(basis.shape[1]), basis.flatten()

@@ -52,7 +52,7 @@ def build_model_for(name: str, task: NodeClassification) -> GraphModel:
         fitting = sorted(other for other in MODELS if task.kind in MODELS[other].task_kinds)
         raise SettingError(
             f"model {name!r} is for {' and '.join(model.task_kinds)}, not for {task.kind} ({task.name}); "
-            f"models that fit are: {', '.join(fitting)}"
+            f"models that fit are: {', '.join(fitting) or 'none'}"
         )
     return model.build(model.settings_class.for_task(task))
 

@@ -1,11 +1,12 @@
 """SplineNet, the paper's node classifier for Cora."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, SplineConvolution
 from gnn.models.registry import MODELS, GraphModel, RegisteredModel
 from gnn.tasks import NodeClassification
@@ -14,13 +15,24 @@ from gnn.training_settings import TrainingSettings
 
 @dataclass(frozen=True)
 class SplineNetSettings:
-    """Sizes of SplineNet; the defaults are those of the paper's Table 3."""
+    """Sizes of SplineNet; the defaults are those of the paper's Table 3. Raises `SettingError` for bad ones."""
 
     in_channels: int
     out_channels: int
     hidden_channels: int = 16
     kernel_size: int = 2
     dropout: float = 0.5
+
+    def __post_init__(self) -> None:
+        sizes = (self.in_channels, self.out_channels, self.hidden_channels, self.kernel_size)
+        if not all(isinstance(size, int) and size >= 1 for size in sizes) or self.kernel_size < 2:
+            raise SettingError(
+                f"sizes of SplineNet must be whole numbers from 1 on, kernel_size from 2 on; they are {asdict(self)}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise SettingError(
+                f"dropout {self.dropout} is outside [0, 1); give the share of inputs to drop, such as 0.5"
+            )
 
     @classmethod
     def for_task(cls, task: NodeClassification) -> "SplineNetSettings":
@@ -73,7 +85,7 @@ class SplineNet(GraphModel):
 def target_indegree(edge_index: Tensor) -> Tensor:
     """In-degree of each edge's target over the largest one, edge_index [2, edges] -> [edges, 1] in (0, 1]."""
     target = edge_index[1]
-    in_degree = torch.bincount(target).to(torch.get_default_dtype())
+    in_degree = torch.bincount(target, minlength=1).to(torch.get_default_dtype())
     return (in_degree[target] / in_degree.max().clamp(min=1))[:, None]
 
 

@@ -10,9 +10,13 @@ import zstandard
 from torch import Tensor
 
 from gnn.errors import StorageError
+from gnn.tensor_bytes import tensor_bytes
 
 COMPRESSION_LEVEL = 19
 DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (torch.float32, torch.int64, torch.uint8)}
+CODECS = {"whole": ("values",), "masked": ("mask", "values")}
+# A few bytes of zstd can promise terabytes, so a description is held against this before memory is taken.
+LARGEST_TENSOR_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -22,48 +26,64 @@ class Encoded:
     description: dict[str, object]
     blobs: dict[str, bytes]
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all blobs."""
-        return sum(len(blob) for blob in self.blobs.values())
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says about one tensor; raises `StorageError` for anything that is not of this format."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    codec: str
+
+    @classmethod
+    def parse(cls, content: object) -> "Description":
+        """Check a description as it was read from JSON."""
+        try:
+            assert isinstance(content, Mapping)  # noqa: S101  (caught below)
+            shape, dtype, codec = content["shape"], DTYPES[content["dtype"]], content["codec"]
+            assert codec in CODECS and all(type(size) is int and size >= 0 for size in shape)  # noqa: S101, PT018
+        except (AssertionError, KeyError, TypeError) as error:
+            raise StorageError(f"the tensor description {content!r} is not one of this format") from error
+        size_bytes = prod(shape) * dtype.itemsize
+        if size_bytes > LARGEST_TENSOR_BYTES:
+            raise StorageError(f"a tensor of {size_bytes} bytes is described; at most {LARGEST_TENSOR_BYTES} are read")
+        return cls(tuple(shape), dtype, codec)
 
 
 def encode(tensor: Tensor) -> Encoded:
     """Encode a tensor as "masked" (bit mask, then the values that are not zero) or "whole", the smaller one.
 
     Values are byte-shuffled (all first bytes, all second bytes, ...) and everything is compressed with
-    zstd. A value counts as zero only when all its bits are, so -0.0 survives.
+    zstd. A value counts as zero only when all its bits are, so -0.0 survives. Raises `StorageError` for a
+    type of tensor that the format does not hold.
     """
-    description = {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
-    if description["dtype"] not in DTYPES:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
         raise StorageError(f"tensors of type {tensor.dtype} cannot be stored; valid are: {', '.join(DTYPES)}")
-    elements = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-    elements = elements.reshape(tensor.numel(), tensor.element_size())
+    elements = tensor_bytes(tensor)
     kept = elements.any(axis=1)
     whole = {"values": _compress(elements.T)}
     masked = {"mask": _compress(np.packbits(kept)), "values": _compress(elements[kept].T)}
     codec, blobs = min(("whole", whole), ("masked", masked), key=lambda pair: sum(map(len, pair[1].values())))
-    return Encoded({**description, "codec": codec}, blobs)
+    return Encoded({"shape": list(tensor.shape), "dtype": dtype, "codec": codec}, blobs)
 
 
-def decode(description: Mapping[str, object], blobs: Mapping[str, bytes]) -> Tensor:
+def decode(description: object, blobs: Mapping[str, bytes]) -> Tensor:
     """The tensor that was encoded; raises `StorageError` when description and blobs do not fit."""
-    try:
-        dtype = DTYPES[str(description["dtype"])]
-        shape = [int(size) for size in description["shape"]]  # pyright: ignore[reportGeneralTypeIssues]
-        masked = {"whole": False, "masked": True}[str(description["codec"])]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StorageError(f"the tensor description {dict(description)} is not one of this format") from error
-    count, item_bytes = prod(shape), dtype.itemsize
-    kept = np.ones(count, dtype=bool)
-    if masked:
+    parsed = Description.parse(description)
+    if missing := [part for part in CODECS[parsed.codec] if part not in blobs]:
+        raise StorageError(f"the {missing[0]} of a tensor are missing")
+    count, item_bytes = prod(parsed.shape), parsed.dtype.itemsize
+    if parsed.codec == "masked":
         bits = np.frombuffer(_decompress(blobs["mask"], (count + 7) // 8), dtype=np.uint8)
         kept = np.unpackbits(bits, count=count).astype(bool)
+    else:
+        kept = np.ones(count, dtype=bool)
     stored = int(kept.sum())
     values = np.frombuffer(_decompress(blobs["values"], stored * item_bytes), dtype=np.uint8)
     elements = np.zeros((count, item_bytes), dtype=np.uint8)
     elements[kept] = values.reshape(item_bytes, stored).T
-    return torch.from_numpy(elements).flatten().view(dtype).reshape(shape)
+    return torch.from_numpy(elements).flatten().view(parsed.dtype).reshape(parsed.shape)
 
 
 def _compress(array: np.ndarray) -> bytes:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gnn.artifacts import Artifact, ArtifactStore
+from gnn.source_code import source_sha256
 from gnn.tasks.citation_tensors import CitationTensors
 from gnn.tasks.data_source import DataSource, RawDataset
 from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
@@ -36,9 +37,8 @@ def load_cora(source: DataSource, store: ArtifactStore) -> CitationTensors:
     files = {name: sha256 for name, (_, sha256) in CORA.files.items()}
     if source.kind == "planted":
         files = {"planted": repr(PlantedCitationGraph())}
-    artifact = store.load_or_build(
-        {"kind": "processed", "dataset": CORA.name, "files": files}, lambda: _process(source)
-    )
+    key = {"kind": "processed", "dataset": CORA.name, "files": files, "code": source_sha256("tasks")}
+    artifact = store.load_or_build(key, lambda: _process(source))
     tensors = {field.name: artifact.tensors[field.name] for field in fields(CitationTensors) if field.name != "shape"}
     nodes, features = artifact.tensors["shape"].tolist()
     return CitationTensors(**tensors, shape=(nodes, features))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from filelock import FileLock
@@ -91,7 +92,7 @@ def locate(dataset: RawDataset, search: DataSearch) -> DataSource:
             return DataSource("root", folder)
     try:
         return DataSource("download", download(dataset, search))
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         looked = ", ".join(str(root) for root in roots)
         problem = f"{dataset.name} is in none of {looked} and its download from {dataset.url} failed ({error})"
         if search.mode == "real":
@@ -104,7 +105,8 @@ def locate(dataset: RawDataset, search: DataSearch) -> DataSource:
 def download(dataset: RawDataset, search: DataSearch) -> Path:
     """Fetch the raw files once into the cache, whole or not at all, and return their folder.
 
-    Raises `OSError` when the network fails and `DatasetError` when the bytes are not the published ones.
+    Raises `OSError` or `HTTPException` when the network fails and `DatasetError` when what came is not what
+    was published.
     """
     folder = search.cache / "download" / dataset.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,13 @@ def download(dataset: RawDataset, search: DataSearch) -> Path:
             with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
                 fetched = Path(temporary) / folder.name
                 _fetch_all(dataset, fetched, search.announce)
-                verify(dataset, fetched)
+                try:
+                    verify(dataset, fetched)
+                except DatasetError as error:
+                    raise DatasetError(
+                        f"the download of {dataset.name} from {dataset.url} is not what was published and was thrown "
+                        "away; try again, or name a PyG data root with --data-root"
+                    ) from error
                 fetched.replace(folder)
         verify(dataset, folder)
     return folder

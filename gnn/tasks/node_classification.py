@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gnn.layers import CsrMatrix
+from gnn.tensor_bytes import tensor_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Graph:
     labels: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
     """Indices of the training, validation and test part."""
 
@@ -93,7 +93,6 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Sha256 over names, types, shapes and bytes, independent of the order of the mapping."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode() + tensor_bytes(tensor).tobytes())
     return digest.hexdigest()

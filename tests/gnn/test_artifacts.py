@@ -1,0 +1,193 @@
+"""Artifacts are built once, shared by processes, and built again when damaged."""
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import gnn.artifacts
+from gnn.artifacts import Artifact, ArtifactStore, CorruptArtifactWarning, environment
+
+KEY = {"kind": "test", "number": 1, "nested": {"list": [1, 2.5, None, True]}}
+BUILD_IN_ANOTHER_PROCESS = """
+import sys, time
+from pathlib import Path
+import torch
+from gnn.artifacts import Artifact, ArtifactStore
+folder = Path(sys.argv[1])
+
+def build():
+    with (folder / "builds").open("a") as builds:
+        builds.write("built\\n")
+    time.sleep(0.5)
+    return Artifact({"x": torch.arange(5)}, {"fact": "yes"})
+
+artifact = ArtifactStore(folder / "store").load_or_build({"kind": "shared"}, build)
+print(artifact.tensors["x"].tolist(), artifact.facts)
+"""
+
+
+class Builder:
+    """Builds an artifact and counts how often it was asked to."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact, self.builds = artifact, 0
+
+    def __call__(self) -> Artifact:
+        self.builds += 1
+        return self.artifact
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path)
+
+
+@pytest.fixture
+def builder() -> Builder:
+    tensors = {"x": torch.tensor([[0.0, -0.0, float("nan")], [1e-45, 2.0, 3.0]]), "labels": torch.arange(4)}
+    return Builder(Artifact(tensors, {"cpu_s": repr(0.1 + 0.2), "sentence": 'ä \n "quoted"'}))
+
+
+def assert_same(one: Artifact, other: Artifact) -> None:
+    assert one.facts == other.facts
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, tensor in one.tensors.items():
+        assert tensor.dtype == other.tensors[name].dtype
+        assert torch.equal(tensor.view(torch.uint8), other.tensors[name].view(torch.uint8))
+
+
+def test_an_artifact_is_built_once_and_read_afterwards(store: ArtifactStore, builder: Builder) -> None:
+    assert_same(store.load_or_build(KEY, builder), builder.artifact)
+    assert_same(store.load_or_build(KEY, builder), builder.artifact)
+    assert_same(ArtifactStore(store.folder).load_or_build(KEY, builder), builder.artifact)
+    assert builder.builds == 1
+
+
+def test_a_read_artifact_is_nobody_elses(store: ArtifactStore, builder: Builder) -> None:
+    store.load_or_build(KEY, builder)
+    store.load_or_build(KEY, builder).tensors["labels"].zero_()
+    assert store.load_or_build(KEY, builder).tensors["labels"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("fact", ["cpu_s", "format"])
+def test_facts_survive_whatever_their_name(store: ArtifactStore, fact: str) -> None:
+    builder = Builder(Artifact({"x": torch.zeros(1)}, {fact: "value"}))
+    store.load_or_build(KEY, builder)
+    assert store.load_or_build(KEY, builder).facts == {fact: "value"}
+
+
+def test_an_artifact_without_facts_has_none(store: ArtifactStore) -> None:
+    builder = Builder(Artifact({"x": torch.zeros(1)}))
+    assert store.load_or_build(KEY, builder).facts == {}
+    assert store.load_or_build(KEY, builder).facts == {}
+
+
+def test_the_order_of_a_key_does_not_matter(store: ArtifactStore) -> None:
+    assert store.path(dict(reversed(KEY.items()))) == store.path(KEY)
+
+
+@pytest.mark.parametrize("change", [{"kind": "other"}, {"number": 2}, {"nested": {"list": [1]}}, {"more": 0}])
+def test_another_key_is_another_file(store: ArtifactStore, change: dict[str, object]) -> None:
+    assert store.path(KEY | change) != store.path(KEY)
+
+
+@pytest.mark.parametrize("change", [{"torch": "0.0.1"}, {"instruction_set": "ABACUS"}, {"vendor": "Babbage"}])
+def test_another_environment_is_another_file(
+    store: ArtifactStore, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = store.path(KEY)
+    assert here == store.path(KEY)
+    elsewhere = environment() | change
+    monkeypatch.setattr(gnn.artifacts, "environment", lambda: elsewhere)
+    assert store.path(KEY) != here
+
+
+def test_a_key_that_is_no_json_is_refused(store: ArtifactStore, builder: Builder) -> None:
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        store.load_or_build({"key": object()}, builder)
+    assert builder.builds == 0
+
+
+def empty(_content: bytes) -> bytes:
+    return b""
+
+
+def shorter_than_its_digest(content: bytes) -> bytes:
+    return content[:31]
+
+
+def digest_only(content: bytes) -> bytes:
+    return content[:32]
+
+
+def without_its_last_byte(content: bytes) -> bytes:
+    return content[:-1]
+
+
+def with_one_more_byte(content: bytes) -> bytes:
+    return content + b"\0"
+
+
+def flip(position: int) -> Callable[[bytes], bytes]:
+    def damage(content: bytes) -> bytes:
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        return bytes(flipped)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        empty,
+        shorter_than_its_digest,
+        digest_only,
+        without_its_last_byte,
+        with_one_more_byte,
+        *(pytest.param(flip(position), id=f"bit flipped at {position}") for position in (0, 31, 32, 39, 60, -1)),
+    ],
+)
+def test_a_damaged_file_is_reported_and_built_again(
+    store: ArtifactStore, builder: Builder, damage: Callable[[bytes], bytes]
+) -> None:
+    store.load_or_build(KEY, builder)
+    path = store.path(KEY)
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    with pytest.warns(CorruptArtifactWarning) as caught:
+        assert_same(store.load_or_build(KEY, builder), builder.artifact)
+    assert len(caught) == 1
+    assert str(caught[0].message) == (
+        f"artifact {path} is damaged (its content does not match its sha256); it is built again"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_same(store.load_or_build(KEY, builder), builder.artifact)
+    assert builder.builds == 2
+
+
+def test_a_build_that_fails_leaves_no_artifact(store: ArtifactStore, builder: Builder) -> None:
+    def fail() -> Artifact:
+        raise RuntimeError("no luck")
+
+    with pytest.raises(RuntimeError, match="no luck"):
+        store.load_or_build(KEY, fail)
+    assert not store.path(KEY).exists()
+    assert_same(store.load_or_build(KEY, builder), builder.artifact)
+
+
+def test_of_several_processes_one_builds(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BUILD_IN_ANOTHER_PROCESS, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    workers = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    outputs = {worker.communicate()[0] for worker in workers}
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert outputs == {"[0, 1, 2, 3, 4] {'fact': 'yes'}\n"}
+    assert (tmp_path / "builds").read_text() == "built\n"
+    assert not list((tmp_path / "store").rglob("*.part"))

@@ -1,0 +1,109 @@
+"""A file is the old one or the new one, never half of it."""
+
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gnn.atomic_file import replace_file, write_atomically
+
+KILLED_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from gnn.atomic_file import replace_file
+with replace_file(Path(sys.argv[1])) as stream:
+    stream.write(b"half of the new content")
+    stream.flush()
+    os.fsync(stream.fileno())
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def write_half_of_it(path: Path, error: type[BaseException]) -> None:
+    with replace_file(path) as stream:
+        stream.write(b"half")
+        raise error
+
+
+def test_a_new_file_is_written_and_its_parents_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    write_atomically(path, b"content")
+    assert path.read_bytes() == b"content"
+    assert names(path.parent) == ["file"]
+
+
+def test_an_old_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"the old content, which is longer")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_everybody_may_read_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_readers_see_the_old_file_until_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        with replace_file(path) as stream:
+            stream.write(b"new")
+            stream.flush()
+            assert path.read_bytes() == b"old"
+        assert path.read_bytes() == b"new"
+        assert reader.read() == b"old"  # a reader who came before still reads a whole file
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_error_in_the_block_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(error):
+        write_half_of_it(path, error)
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_error_in_the_block_leaves_no_file_where_none_was(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        write_half_of_it(tmp_path / "file", RuntimeError)
+    assert names(tmp_path) == []
+
+
+def test_a_target_that_cannot_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_atomically(tmp_path / "folder", b"content")
+    assert names(tmp_path) == ["folder"]
+
+
+def kill_a_writer(path: Path) -> None:
+    """Start a process that dies by SIGKILL when half of its content is on the disk."""
+    command = [sys.executable, "-c", KILLED_WRITER, str(path)]
+    writer = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    assert writer.returncode == -signal.SIGKILL
+
+
+def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    kill_a_writer(path)
+    assert path.read_bytes() == b"old"
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_killed_writer_leaves_no_file_where_none_was(tmp_path: Path) -> None:
+    kill_a_writer(tmp_path / "file")
+    assert not (tmp_path / "file").exists()

@@ -1,0 +1,278 @@
+"""Raw files are looked for in order, compared with their checksums, and never half downloaded."""
+
+import hashlib
+import http.client
+import shutil
+import socket
+import urllib.error
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+import torch_geometric.data
+
+from gnn.errors import DatasetError, SettingError
+from gnn.tasks import DataSearch, DataSource, locate_task
+from gnn.tasks.data_source import DOWNLOAD_TIMEOUT_S, RawDataset, locate, verify
+
+CONTENT = {"first.bin": b"first file", "second.bin": b"the second file"}
+TOYS = RawDataset(
+    name="Toys",
+    folder="Shelf/Toys/raw",
+    url="https://toys.example/raw",
+    files={name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in CONTENT.items()},
+)
+REMEDY = "; copy the file from https://toys.example/raw "
+
+
+def put_files(root: Path) -> Path:
+    folder = root / TOYS.folder
+    folder.mkdir(parents=True)
+    for name, content in CONTENT.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every path below a folder with its mode, its time of change and its content."""
+    return {
+        str(path.relative_to(folder)): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else b"",
+        )
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@dataclass
+class Publisher:
+    """Stands for the network: copies files from a local folder, or fails at one of them."""
+
+    folder: Path
+    fails_at: str = ""
+    error: Exception = field(default_factory=lambda: urllib.error.URLError("no route to host"))
+    fetched: list[str] = field(default_factory=list)
+    timeouts: list[float | None] = field(default_factory=list)
+
+    def download_url(self, url: str, folder: str, log: bool = True) -> str:  # noqa: ARG002
+        self.fetched.append(url)
+        self.timeouts.append(socket.getdefaulttimeout())
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        name = url.rpartition("/")[2]
+        if name == self.fails_at:
+            raise self.error
+        shutil.copy(self.folder / name, folder)
+        return str(Path(folder) / name)
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> DataSearch:
+    (tmp_path / "work" / "project").mkdir(parents=True)
+    return DataSearch("auto", base=tmp_path / "work" / "project", cache=tmp_path / "cache", announce=lambda _: None)
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    publisher = Publisher(put_files(tmp_path / "publisher"))
+    monkeypatch.setattr(torch_geometric.data, "download_url", publisher.download_url)
+    return publisher
+
+
+def downloaded(search: DataSearch) -> list[Path]:
+    """What lies in the cache's download folder, lock files aside."""
+    return [path for path in (search.cache / "download").rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_places_are_tried_in_order(search: DataSearch, publisher: Publisher, tmp_path: Path) -> None:
+    publisher.fails_at = "first.bin"
+    assert locate(TOYS, search).kind == "planted"
+    publisher.fails_at = ""
+    in_cache = search.cache / "download" / TOYS.folder
+    assert locate(TOYS, search) == DataSource("download", in_cache)
+    shared = put_files(search.base.parent / "shared" / "data")
+    assert locate(TOYS, search) == DataSource("root", shared)
+    local = put_files(search.base / "data")
+    assert locate(TOYS, search) == DataSource("root", local)
+    named = put_files(tmp_path / "named")
+    assert locate(TOYS, replace(search, root=tmp_path / "named")) == DataSource("root", named)
+    assert locate(TOYS, replace(search, mode="planted")).kind == "planted"
+    assert locate(TOYS, replace(search, mode="real")) == DataSource("root", local)
+
+
+def test_planted_data_that_was_asked_for_says_so(search: DataSearch, publisher: Publisher) -> None:
+    source = locate(TOYS, replace(search, mode="planted"))
+    assert source == DataSource("planted", None, "asked for with --data planted")
+    assert publisher.fetched == []
+
+
+def test_an_unknown_mode_is_refused(search: DataSearch) -> None:
+    with pytest.raises(SettingError, match=r"^unknown data mode 'fake'; valid are: auto, planted, real$"):
+        replace(search, mode="fake")
+
+
+@pytest.mark.parametrize("mode", ["auto", "real"])
+def test_a_named_root_without_the_dataset_is_refused(
+    search: DataSearch, publisher: Publisher, tmp_path: Path, mode: str
+) -> None:
+    put_files(search.base / "data")
+    root = tmp_path / "elsewhere"
+    with pytest.raises(DatasetError) as caught:
+        locate(TOYS, replace(search, mode=mode, root=root))
+    path = root / TOYS.folder / "first.bin"
+    assert str(caught.value).startswith(f"Toys file {path} is missing, 10 bytes were expected{REMEDY}")
+    assert publisher.fetched == []
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def corrupt(path: Path) -> None:
+    path.write_bytes(b"X" + path.read_bytes()[1:])
+
+
+SECOND = TOYS.files["second.bin"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (remove, f"is missing, {SECOND[0]} bytes were expected"),
+        (truncate, f"has {SECOND[0] - 3} bytes, {SECOND[0]} were expected"),
+        (corrupt, f"is corrupted, sha256 {SECOND[1]} was expected"),
+    ],
+)
+def test_a_bad_file_is_named_with_what_was_expected_and_a_remedy(
+    search: DataSearch, publisher: Publisher, damage: Callable[[Path], None], problem: str
+) -> None:
+    folder = put_files(search.base / "data")
+    verify(TOYS, folder)
+    damage(folder / "second.bin")
+    with pytest.raises(DatasetError) as caught:
+        locate(TOYS, search)
+    assert str(caught.value).startswith(f"Toys file {folder / 'second.bin'} {problem}{REMEDY}")
+    assert str(caught.value).endswith("to download it")
+    assert publisher.fetched == []
+
+
+@pytest.mark.parametrize("fails_at", list(CONTENT))
+def test_a_failing_download_falls_back_with_a_reason_and_leaves_nothing(
+    search: DataSearch, publisher: Publisher, fails_at: str
+) -> None:
+    publisher.fails_at = fails_at
+    source = locate(TOYS, search)
+    assert (source.kind, source.folder) == ("planted", None)
+    assert source.reason == (
+        f"Toys is in none of {search.base / 'data'}, {search.base.parent / 'shared' / 'data'} and its download "
+        "from https://toys.example/raw failed (<urlopen error no route to host>)"
+    )
+    assert downloaded(search) == []
+    assert not (search.cache / "download" / TOYS.folder).exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError("timed out"),
+        ConnectionResetError(104, "reset by peer"),
+        http.client.IncompleteRead(b"half"),
+        http.client.BadStatusLine("nonsense"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_the_network_does_is_a_failed_download(
+    search: DataSearch, publisher: Publisher, error: Exception
+) -> None:
+    publisher.fails_at, publisher.error = "second.bin", error
+    assert locate(TOYS, search).kind == "planted"
+    with pytest.raises(DatasetError, match=r"download from https://toys\.example/raw failed"):
+        locate(TOYS, replace(search, mode="real"))
+    assert downloaded(search) == []
+
+
+def test_real_mode_fails_instead_of_falling_back(search: DataSearch, publisher: Publisher) -> None:
+    publisher.fails_at = "second.bin"
+    with pytest.raises(DatasetError) as caught:
+        locate(TOYS, replace(search, mode="real"))
+    assert str(caught.value) == (
+        f"{locate(TOYS, search).reason}; name a PyG data root with --data-root, or run with --data planted"
+    )
+
+
+def test_a_download_is_announced_verified_and_used_again(search: DataSearch, publisher: Publisher) -> None:
+    lines: list[str] = []
+    search = replace(search, announce=lines.append)
+    source = locate(TOYS, search)
+    assert source == DataSource("download", search.cache / "download" / TOYS.folder)
+    assert source.folder is not None
+    assert {path.name: path.read_bytes() for path in source.folder.iterdir()} == CONTENT
+    assert sorted(downloaded(search)) == sorted(source.folder.iterdir())
+    assert lines == ["downloading Toys 1/2: first.bin", "downloading Toys 2/2: second.bin"]
+    assert publisher.fetched == [f"https://toys.example/raw/{name}" for name in CONTENT]
+    assert publisher.timeouts == [DOWNLOAD_TIMEOUT_S] * 2
+    assert locate(TOYS, search) == source
+    assert len(publisher.fetched) == len(lines) == 2
+
+
+@pytest.mark.parametrize("fails_at", ["", "second.bin"])
+def test_the_timeout_of_the_caller_is_put_back(search: DataSearch, publisher: Publisher, fails_at: str) -> None:
+    publisher.fails_at = fails_at
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(123.0)
+    try:
+        locate(TOYS, search)
+        assert socket.getdefaulttimeout() == 123.0
+    finally:
+        socket.setdefaulttimeout(before)
+    assert publisher.timeouts == [DOWNLOAD_TIMEOUT_S] * 2
+
+
+def test_a_download_with_wrong_bytes_is_refused_and_leaves_nothing(search: DataSearch, publisher: Publisher) -> None:
+    corrupt(publisher.folder / "second.bin")
+    with pytest.raises(DatasetError) as caught:
+        locate(TOYS, search)
+    assert "is not what was published" in str(caught.value)
+    assert "--data-root" in str(caught.value)
+    assert downloaded(search) == []
+
+
+def test_the_remedy_for_a_wrong_download_names_a_folder_that_is_there(search: DataSearch, publisher: Publisher) -> None:
+    corrupt(publisher.folder / "second.bin")
+    with pytest.raises(DatasetError) as caught:
+        locate(TOYS, search)
+    words = str(caught.value).replace(";", " ").replace(",", " ").split()
+    mentioned = [Path(word) for word in words if word.startswith("/")]
+    assert all(path.exists() or path.is_relative_to(search.cache / "download" / TOYS.folder) for path in mentioned)
+
+
+def test_a_download_that_was_damaged_later_is_refused(search: DataSearch, publisher: Publisher) -> None:
+    folder = locate(TOYS, search).folder
+    assert folder is not None
+    truncate(folder / "first.bin")
+    with pytest.raises(DatasetError, match=r"first\.bin has 7 bytes, 10 were expected"):
+        locate(TOYS, search)
+    assert len(publisher.fetched) == 2
+
+
+def test_a_data_root_is_never_written_to(search: DataSearch, publisher: Publisher, tmp_path: Path) -> None:
+    root = tmp_path / "named"
+    put_files(root)
+    before = listing(root)
+    locate(TOYS, replace(search, root=root))
+    corrupt(root / TOYS.folder / "first.bin")
+    damaged = listing(root)
+    with pytest.raises(DatasetError):
+        locate(TOYS, replace(search, root=root))
+    assert damaged == listing(root) != before
+    assert not search.cache.exists()
+    assert publisher.fetched == []
+
+
+def test_a_task_is_located_by_its_name(search: DataSearch) -> None:
+    assert locate_task("cora-node", replace(search, mode="planted")).kind == "planted"

@@ -1,0 +1,282 @@
+"""One case goes once through the whole pipe, and what is reported was shipped."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+import gnn.experiment
+from gnn import storage
+from gnn.artifacts import ArtifactStore
+from gnn.case import Case
+from gnn.compression import METHODS, Dense, FineGrained, GlobalMagnitude, Masks, sparsity_of
+from gnn.compression.registry import RegisteredMethod
+from gnn.errors import SettingError, StorageError
+from gnn.experiment import Laboratory, Run, base_model, count_compressed, run, ship, training_code_sha256
+from gnn.models import MODELS, GraphModel
+from gnn.tasks import DataSource, NodeClassification
+from gnn.training import Fitted, evaluate
+from gnn.training_settings import TrainingSettings
+
+PLANTED = {"cora-node": DataSource("planted")}
+DENSE = Case("planted-cora-node", "spline", Dense())
+GLOBAL = Case("planted-cora-node", "spline", GlobalMagnitude(0.8))
+TUNED = replace(GLOBAL, fine_tune=True)
+FINE_GRAINED = Case("planted-cora-node", "spline", FineGrained(0.5))
+
+
+@pytest.fixture(autouse=True)
+def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long enough to learn, short enough to test."""
+    settings = TrainingSettings(0.01, 5e-3, epochs=15, patience=15)
+    spline = replace(MODELS["spline"], training=settings, fine_tuning=replace(settings, epochs=5))
+    monkeypatch.setitem(MODELS._entries, "spline", spline)
+
+
+@pytest.fixture
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The seeds of the base models that were trained since the test began."""
+    seeds: list[int] = []
+    real = gnn.experiment.fit
+
+    def count(model: GraphModel, task: NodeClassification, settings: TrainingSettings, seed: int) -> Fitted:
+        seeds.append(seed)
+        return real(model, task, settings, seed)
+
+    monkeypatch.setattr(gnn.experiment, "fit", count)
+    return seeds
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    return Laboratory(ArtifactStore(tmp_path_factory.mktemp("store")), PLANTED)
+
+
+def task_of(laboratory: Laboratory) -> NodeClassification:
+    return laboratory.task("cora-node")
+
+
+def weights(model: GraphModel) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def check_consistency(case: Case, outcome: Run, laboratory: Laboratory) -> None:
+    model = outcome.model
+    assert outcome.accuracy == evaluate(model, task_of(laboratory))
+    assert outcome.parameters == 69143
+    parameters = list(model.parameters())
+    assert outcome.nonzero_parameters == sum(int((parameter != 0).sum()) for parameter in parameters)
+    assert (outcome.sparsity, outcome.layer_sparsity) == sparsity_of(model)
+    sizes = {name: model.get_parameter(name).numel() for name in outcome.layer_sparsity}
+    zeros = sum(share * sizes[name] for name, share in outcome.layer_sparsity.items())
+    assert zeros / sum(sizes.values()) == pytest.approx(outcome.sparsity, abs=1e-12)
+    size = outcome.size_bytes
+    assert (size.dense, size.algorithm1) == (storage.dense_size_bytes(model), storage.algorithm1_size_bytes(model))
+    assert size.entropy_bound == storage.entropy_bound_bytes(model)
+    assert 0 < size.encoded < size.dense
+    assert size.dense > 4 * 69143
+    assert outcome.training_s > 0
+    assert case.dense == (outcome.compressed_tensors == 0)
+
+
+def test_a_dense_case_is_the_base_model(laboratory: Laboratory) -> None:
+    outcome = run(DENSE, 0, laboratory)
+    check_consistency(DENSE, outcome, laboratory)
+    assert outcome.accuracy == outcome.dense_accuracy > 0.4
+    assert outcome.sparsity == 0
+    assert same(weights(outcome.model), weights(base_model(DENSE, 0, laboratory).model))
+
+
+def test_a_pruned_case_has_its_sparsity(laboratory: Laboratory) -> None:
+    outcome = run(GLOBAL, 0, laboratory)
+    check_consistency(GLOBAL, outcome, laboratory)
+    prunable = 69143 - 16 - 7
+    assert outcome.sparsity == round(0.8 * prunable) / prunable
+    assert outcome.compressed_tensors == 4
+    assert outcome.size_bytes.encoded < 0.4 * outcome.size_bytes.dense
+    assert outcome.size_bytes.algorithm1 < 0.3 * outcome.size_bytes.dense
+    dense = run(DENSE, 0, laboratory)
+    assert outcome.dense_accuracy == dense.accuracy
+    assert outcome.size_bytes.dense == dense.size_bytes.dense
+    assert outcome.training_s == dense.training_s
+
+
+def test_fine_tuning_keeps_the_sparsity_and_takes_time(laboratory: Laboratory) -> None:
+    pruned, tuned = run(GLOBAL, 0, laboratory), run(TUNED, 0, laboratory)
+    check_consistency(TUNED, tuned, laboratory)
+    assert tuned.layer_sparsity == pruned.layer_sparsity
+    assert tuned.training_s > pruned.training_s
+    assert tuned.dense_accuracy == pruned.dense_accuracy
+    assert not same(weights(tuned.model), weights(pruned.model))
+
+
+def test_fine_tuning_has_its_own_settings_and_seed(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[TrainingSettings, int]] = []
+    real = gnn.experiment.fine_tune
+
+    def record(
+        model: GraphModel, task: NodeClassification, masks: Masks, settings: TrainingSettings, seed: int
+    ) -> Fitted:
+        asked.append((settings, seed))
+        return real(model, task, masks, settings, seed)
+
+    monkeypatch.setattr(gnn.experiment, "fine_tune", record)
+    run(GLOBAL, 1, laboratory)
+    assert asked == []
+    run(TUNED, 1, laboratory)
+    assert asked == [(MODELS["spline"].fine_tuning, 1)]
+
+
+def test_fine_grained_layers_all_have_the_share(laboratory: Laboratory) -> None:
+    outcome = run(FINE_GRAINED, 0, laboratory)
+    check_consistency(FINE_GRAINED, outcome, laboratory)
+    assert set(outcome.layer_sparsity.values()) == {0.5}
+
+
+def test_a_run_repeats_to_the_bit(laboratory: Laboratory, tmp_path: Path) -> None:
+    first, again = run(TUNED, 1, laboratory), run(TUNED, 1, Laboratory(ArtifactStore(tmp_path), PLANTED))
+    assert same(weights(first.model), weights(again.model))
+    assert (first.accuracy, first.size_bytes) == (again.accuracy, again.size_bytes)
+
+
+def test_a_base_model_is_trained_once_per_seed(fits: list[int], tmp_path: Path) -> None:
+    laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
+    outcomes = [run(case, seed, laboratory) for seed in (0, 1) for case in (DENSE, GLOBAL, FINE_GRAINED)]
+    assert fits == [0, 1]
+    assert len({outcome.dense_accuracy for outcome in outcomes[:3]}) == 1
+    assert len({outcome.training_s for outcome in outcomes[:3]}) == 1
+    assert not same(weights(outcomes[0].model), weights(outcomes[3].model))
+    run(DENSE, 0, Laboratory(ArtifactStore(tmp_path), PLANTED))
+    assert fits == [0, 1]
+
+
+def test_compressing_one_case_leaves_the_base_model_of_the_next(laboratory: Laboratory) -> None:
+    before = weights(base_model(DENSE, 0, laboratory).model)
+    run(TUNED, 0, laboratory)
+    assert same(weights(base_model(DENSE, 0, laboratory).model), before)
+
+
+def test_a_base_model_has_the_bits_of_its_training_whether_built_or_read(tmp_path: Path) -> None:
+    laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
+    built, read = base_model(DENSE, 2, laboratory), base_model(DENSE, 2, laboratory)
+    assert same(weights(built.model), weights(read.model))
+    assert built.training_s == read.training_s > 0
+    assert not built.model.training
+    assert not read.model.training
+
+
+def test_other_training_code_trains_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
+    base_model(DENSE, 0, laboratory)
+    monkeypatch.setattr(gnn.experiment, "training_code_sha256", lambda: "other code")
+    base_model(DENSE, 0, laboratory)
+    base_model(DENSE, 0, laboratory)
+    assert fits == [0, 0]
+
+
+def test_other_training_settings_or_protocol_train_again(
+    fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
+    base_model(DENSE, 0, laboratory)
+    base_model(DENSE, 0, replace(laboratory, protocol="paper"))
+    spline = MODELS["spline"]
+    longer = replace(spline, training=replace(spline.training, weight_decay=1e-3))
+    monkeypatch.setitem(MODELS._entries, "spline", longer)
+    base_model(DENSE, 0, laboratory)
+    assert fits == [0, 0, 0]
+
+
+def test_every_training_source_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = gnn.experiment.TRAINING_SOURCES
+    fingerprints = {gnn.experiment.training_code_sha256()}
+    assert fingerprints == {gnn.experiment.training_code_sha256()} == {training_code_sha256()}
+    for left_out in sources:
+        rest = tuple(source for source in sources if source != left_out)
+        monkeypatch.setattr(gnn.experiment, "TRAINING_SOURCES", rest)
+        fingerprints.add(gnn.experiment.training_code_sha256())
+    assert len(fingerprints) == len(sources) + 1
+
+
+@pytest.mark.parametrize("settings", [GlobalMagnitude(0.0), FineGrained(0.0), GlobalMagnitude(1e-6)])
+def test_a_method_that_compresses_nothing_is_an_error(
+    laboratory: Laboratory, settings: GlobalMagnitude | FineGrained
+) -> None:
+    case = Case("planted-cora-node", "spline", settings)
+    with pytest.raises(SettingError) as caught:
+        run(case, 0, laboratory)
+    assert str(caught.value) == (f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
+
+
+def test_tensors_count_as_compressed_when_they_lost_a_weight() -> None:
+    all_kept, one_lost = torch.ones(3, dtype=torch.bool), torch.tensor([True, False, True])
+    assert count_compressed(Masks()) == 0
+    assert count_compressed(Masks({"a": all_kept, "b": one_lost, "c": all_kept})) == 1
+
+
+def test_accuracy_is_that_of_the_model_that_was_read_back(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = storage.load
+
+    def load_damaged(path: Path) -> storage.LoadedModel:
+        loaded = real(path)
+        with torch.no_grad():
+            loaded.model.get_parameter("conv2.bias")[0] += 1e-7
+        return loaded
+
+    monkeypatch.setattr(gnn.experiment.storage, "load", load_damaged)
+    with pytest.raises(StorageError) as caught:
+        run(DENSE, 0, laboratory)
+    assert str(caught.value) == f"tensor conv2.bias of {DENSE.id} came back from its file with other bits"
+
+
+def test_a_size_that_is_not_the_files_is_an_error(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = storage.save
+
+    def save_and_miscount(model: GraphModel, path: Path, *, model_name: str, task: str) -> int:
+        return real(model, path, model_name=model_name, task=task) - 1
+
+    monkeypatch.setattr(gnn.experiment.storage, "save", save_and_miscount)
+    with pytest.raises(StorageError, match=r"^planted-cora-node\.spline\.dense wrote \d+ bytes but counted \d+$"):
+        run(DENSE, 0, laboratory)
+
+
+def test_shipping_gives_a_fresh_model(new_model: Callable[[int], GraphModel]) -> None:
+    model = new_model(0)
+    loaded, size_bytes = ship(model, DENSE)
+    assert same(weights(loaded), weights(model))
+    assert size_bytes > 0
+    with torch.no_grad():
+        model.get_parameter("conv1.bias").fill_(3.0)
+    assert not same(weights(loaded), weights(model))
+
+
+def test_a_new_method_needs_nothing_but_its_registration(
+    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Beheading(Dense):
+        method: ClassVar[str] = "beheading"
+
+    def behead(model: GraphModel, settings: Beheading) -> Masks:  # noqa: ARG001
+        masks = Masks({"conv2.weight": torch.zeros_like(model.get_parameter("conv2.weight"), dtype=torch.bool)})
+        masks.apply(model)
+        return masks
+
+    monkeypatch.setitem(METHODS._entries, "beheading", RegisteredMethod(Beheading, behead))
+    outcome = run(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory)
+    assert outcome.layer_sparsity["conv2.weight"] == 1.0
+    assert outcome.compressed_tensors == 1
+
+
+def test_a_laboratory_loads_a_task_once_and_names_planted_data(laboratory: Laboratory) -> None:
+    task = task_of(laboratory)
+    assert (task.name, task.source) == ("planted-cora-node", "planted")
+    assert task is task_of(laboratory)
