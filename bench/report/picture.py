@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+
+from gnn.errors import GnnError
 
 LABELS = {"global": "global magnitude pruning", "fine-grained": "fine-grained pruning"}
 COLORS = {"global": "tab:blue", "fine-grained": "tab:orange"}
@@ -18,6 +21,9 @@ COLORS = {"global": "tab:blue", "fine-grained": "tab:orange"}
 
 def draw(records: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> Figure:
     """Mean test accuracy with its standard deviation over encoded size / dense size, one line per method."""
+    dense = next((r for r in records if r["method"] == "dense" and not r["settings"]["fine_tune"]), None)
+    if dense is None:
+        raise GnnError("the results hold no dense case to compare with; run the suite without -k")
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for method, label in LABELS.items():
@@ -27,7 +33,9 @@ def draw(records: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> Fi
             axes.errorbar(
                 [record["size_ratio"] for record in chosen],
                 [record["accuracy"]["mean"] for record in chosen],
-                yerr=[record["accuracy"]["std"] or math.nan for record in chosen],
+                yerr=[
+                    math.nan if record["accuracy"]["std"] is None else record["accuracy"]["std"] for record in chosen
+                ],
                 label=f"{label}, {'fine-tuned' if fine_tuned else 'not fine-tuned'}",
                 color=COLORS[method],
                 linestyle="-" if fine_tuned else ":",
@@ -35,7 +43,6 @@ def draw(records: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> Fi
                 markersize=4,
                 capsize=2,
             )
-    dense = next(r for r in records if r["method"] == "dense" and not r["settings"]["fine_tune"])
     axes.axhline(dense["accuracy"]["mean"], color="gray", linewidth=1, label="dense")
     seeds, task = len(dense["seeds"]), dense["task"]
     axes.set_xlabel("size of the written file / size of the dense file (log scale)")
@@ -56,7 +63,8 @@ def main() -> None:
     arguments = parser.parse_args()
     document = json.loads(arguments.results.read_text())
     # Fixed ids and no date, so that drawing the same results twice gives the same file.
-    draw(document["cases"], document["machine"]).savefig(arguments.picture, dpi=150, metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "gnn-compression-bench"}):
+        draw(document["cases"], document["machine"]).savefig(arguments.picture, dpi=150, metadata={"Date": None})
 
 
 if __name__ == "__main__":

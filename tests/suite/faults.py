@@ -1,7 +1,7 @@
 """Faults to plant in a run of the suite: a pytest plugin that breaks what GNN_FAULT names."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +28,13 @@ def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
 
 def add_dense_tensor(patch: pytest.MonkeyPatch) -> None:
     """Leave a dense tensor in the file, as a forgotten optimiser state would."""
-    to_bytes = gnn.storage.model_file.safetensors_bytes
-    digest = gnn.storage.model_file._digest
-    extra = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    to_bytes = gnn.storage.model_file.container_bytes
+    extra = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)).numpy().tobytes()
 
-    def broken(tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> bytes:
-        tensors = {**tensors, "exp_avg/values": extra.flatten().view(torch.uint8)}
-        content = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-        metadata.pop("sha256")
-        return to_bytes(tensors, {**metadata, "sha256": digest(metadata, content)})
+    def broken(header: Mapping[str, object], blobs: Mapping[str, bytes]) -> bytes:
+        return to_bytes(header, {**blobs, "exp_avg/values": extra})
 
-    patch.setattr(gnn.storage.model_file, "safetensors_bytes", broken)
+    patch.setattr(gnn.storage.model_file, "container_bytes", broken)
 
 
 def damage_baseline(patch: pytest.MonkeyPatch) -> None:
