@@ -94,24 +94,28 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
         training_s += fine_tune(model, task, masks, settings, seed).cpu_s
     loaded, encoded = ship(model, case)
     sparsity, layer_sparsity = sparsity_of(loaded)
-    parameters = list(loaded.parameters())
     return Run(
         seed=seed,
         accuracy=evaluate(loaded, task),
         dense_accuracy=dense_accuracy,
         sparsity=sparsity,
         layer_sparsity=layer_sparsity,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),
+        parameters=sum(parameter.numel() for parameter in loaded.parameters()),
+        nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in loaded.parameters()),
         compressed_tensors=compressed_tensors,
-        size_bytes=Sizes(
-            dense=storage.dense_size_bytes(loaded),
-            algorithm1=storage.algorithm1_size_bytes(loaded),
-            encoded=encoded,
-            entropy_bound=storage.entropy_bound_bytes(loaded),
-        ),
+        size_bytes=sizes_of(loaded, encoded),
         training_s=training_s,
         model=loaded,
+    )
+
+
+def sizes_of(model: GraphModel, encoded: int) -> Sizes:
+    """All sizes of a model whose file has `encoded` bytes."""
+    return Sizes(
+        dense=storage.dense_size_bytes(model),
+        algorithm1=storage.algorithm1_size_bytes(model),
+        encoded=encoded,
+        entropy_bound=storage.entropy_bound_bytes(model),
     )
 
 

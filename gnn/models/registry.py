@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
@@ -22,18 +22,12 @@ class GraphModel(nn.Module):
         raise NotImplementedError
 
 
-class ModelSettings(Protocol):
-    """A frozen dataclass that describes a model completely."""
-
-    @classmethod
-    def for_task(cls, task: NodeClassification) -> "ModelSettings":
-        """The sizes that fit a task."""
-        ...
-
-
 @dataclass(frozen=True)
 class RegisteredModel:
-    """An architecture, the settings class that describes it, and how it is trained."""
+    """An architecture, the frozen dataclass that describes it completely, and how it is trained.
+
+    The class method `for_task` of `settings_class` gives the sizes that fit a task.
+    """
 
     build: Callable[[Any], GraphModel]
     settings_class: type[Any]

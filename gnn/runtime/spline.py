@@ -1,7 +1,6 @@
 """SplineNet as four kernels: one embedding bag per sparse product."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,9 +9,7 @@ from torch.nn import functional
 from gnn.layers import CsrMatrix, SplineConvolution, bag_sum
 from gnn.models.spline import SplineNet
 from gnn.runtime.registry import RUNTIMES
-
-if TYPE_CHECKING:
-    from gnn.tasks import NodeClassification
+from gnn.tasks import NodeClassification
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +40,7 @@ class SplineInference:
 
 @RUNTIMES.register("spline")
 @torch.no_grad()
-def compile_spline(model: SplineNet, task: "NodeClassification") -> SplineInference:
+def compile_spline(model: SplineNet, task: NodeClassification) -> SplineInference:
     """Stack the weights, build the operator and drop the words that no weight looks at."""
     inputs = model.prepare(task)
     weight1 = model.conv1.stacked_weight()
