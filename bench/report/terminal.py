@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (x)", "latency ms (x)", "energy mJ (source)", "gate")
+HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (x)", "latency ms (x)", "energy J (source)", "gate")
 
 
 def summary_table(records: Sequence[Mapping[str, Any]], *, failures_shown: bool = False) -> str:
@@ -28,7 +28,7 @@ def _row(record: Mapping[str, Any]) -> list[str]:
         f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
         f"{_figure(latency_s, '.3f', 1e3)} ({_figure(record['speedup']['compression'], '.2f')}x)",
-        f"{_figure(energy['value'], '.2f', 1e3)} ({energy['source']})",
+        f"{_figure(energy['value'], '.3g')} ({energy['source']})",
         record["gate"]["status"],
     ]
 
