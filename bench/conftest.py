@@ -25,5 +25,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("compressed graph neural networks")
         table = summary_table(reported["record"], failures_shown=config.option.gate != "report")
         terminalreporter.write_line(table)
+    for broken in reported["broken"]:
+        terminalreporter.write_line(f"broken: {broken['test']} failed in its {broken['when']} and gave no result")
     for speed in reported["speed"]:
         terminalreporter.write_line(f"speed: {Speed(**speed).sentence}")

@@ -38,15 +38,16 @@ def inferences(runs: CaseRuns) -> Inferences:
 
 
 def achieved_sparsity(case: Case, run: Run) -> Iterator[Finding]:
-    """Whether what was asked for was removed, to the weight: in total, and per tensor where that is promised."""
+    """Whether what was asked for was removed, to the weight, and stayed away: in total, and tensor by tensor."""
     asked = getattr(case.compression, "sparsity", 0.0)
     weights = {name: run.model.get_parameter(name).numel() for name in run.layer_sparsity}
     # Rounding to whole weights happens once per tensor in fine-grained pruning.
     yield _sparsity(case, run, "sparsity", run.sparsity, asked, len(weights) / sum(weights.values()))
-    if isinstance(case.compression, FineGrained):
-        for name, count in weights.items():
-            yield _sparsity(case, run, f"layer_sparsity.{name}", run.layer_sparsity[name], asked, 1 / count)
-    expected = len(weights) if isinstance(case.compression, FineGrained) else int(not case.dense)
+    fine_grained = isinstance(case.compression, FineGrained)
+    for name, count in weights.items():
+        share = asked if fine_grained else run.masked_share.get(name, 0.0)
+        yield _sparsity(case, run, f"layer_sparsity.{name}", run.layer_sparsity[name], share, 1 / count)
+    expected = len(weights) if fine_grained else int(not case.dense)
     if run.compressed_tensors < expected:
         sentence = f"compressed_tensors is {run.compressed_tensors}, at least {expected} were expected"
         yield Finding(FAIL, f"{case.id}: {sentence} (seed {run.seed})")
@@ -55,5 +56,5 @@ def achieved_sparsity(case: Case, run: Run) -> Iterator[Finding]:
 def _sparsity(case: Case, run: Run, metric: str, value: float, asked: float, tolerance: float) -> Finding:
     if abs(value - asked) <= tolerance:
         return Finding(PASS)
-    sentence = f"{metric} is {value:.6g}, asked was {asked:g}, allowed is a difference of {tolerance:.2g}"
+    sentence = f"{metric} is {value:.6g}, asked was {asked:.6g}, allowed is a difference of {tolerance:.2g}"
     return Finding(FAIL, f"{case.id}: {sentence} (seed {run.seed})")

@@ -51,13 +51,17 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Run:
-    """What one seed of a case gave; `model` is the one that was read back from its file."""
+    """What one seed of a case gave; `model` is the one that was read back from its file.
+
+    `layer_sparsity` is counted in that model, `masked_share` is what the method removed from each tensor.
+    """
 
     seed: int
     accuracy: float
     dense_accuracy: float
     sparsity: float
     layer_sparsity: dict[str, float]
+    masked_share: dict[str, float]
     parameters: int
     nonzero_parameters: int
     compressed_tensors: int
@@ -100,6 +104,7 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
         dense_accuracy=dense_accuracy,
         sparsity=sparsity,
         layer_sparsity=layer_sparsity,
+        masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in masks.kept.items()},
         parameters=sum(parameter.numel() for parameter in loaded.parameters()),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in loaded.parameters()),
         compressed_tensors=compressed_tensors,

@@ -61,10 +61,14 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="file that --results wrote")
     parser.add_argument("picture", type=Path, help="file to draw, such as docs/pruning.svg")
     arguments = parser.parse_args()
-    document = json.loads(arguments.results.read_text())
+    try:
+        document = json.loads(arguments.results.read_text())
+        figure = draw(document["cases"], document["machine"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        parser.error(f"{arguments.results} is not a file that --results wrote: {error}")
     # Fixed ids and no date, so that drawing the same results twice gives the same file.
     with rc_context({"svg.hashsalt": "gnn-compression-bench"}):
-        draw(document["cases"], document["machine"]).savefig(arguments.picture, dpi=150, metadata={"Date": None})
+        figure.savefig(arguments.picture, dpi=150, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ class SparsitySettings:
     sparsity: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.sparsity < 1:
+        if not isinstance(self.sparsity, int | float) or not 0 <= self.sparsity < 1:
             raise SettingError(
-                f"sparsity {self.sparsity} is outside [0, 1); give the share of weights to remove, such as 0.5"
+                f"sparsity {self.sparsity!r} is outside [0, 1); give the share of weights to remove, such as 0.5"
             )
 
     def id_parts(self) -> tuple[str, ...]:

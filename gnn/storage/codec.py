@@ -39,11 +39,12 @@ class Description:
     def parse(cls, content: object) -> "Description":
         """Check a description as it was read from JSON."""
         try:
-            assert isinstance(content, Mapping)  # noqa: S101  (caught below)
-            shape, dtype, codec = content["shape"], DTYPES[content["dtype"]], content["codec"]
-            assert codec in CODECS and all(type(size) is int and size >= 0 for size in shape)  # noqa: S101, PT018
-        except (AssertionError, KeyError, TypeError) as error:
+            shape, dtype, codec = content["shape"], DTYPES[content["dtype"]], content["codec"]  # pyright: ignore[reportIndexIssue]
+            well_formed = codec in CODECS and all(type(size) is int and size >= 0 for size in shape)
+        except (KeyError, TypeError, IndexError) as error:
             raise StorageError(f"the tensor description {content!r} is not one of this format") from error
+        if not well_formed:
+            raise StorageError(f"the tensor description {content!r} is not one of this format")
         size_bytes = prod(shape) * dtype.itemsize
         if size_bytes > LARGEST_TENSOR_BYTES:
             raise StorageError(f"a tensor of {size_bytes} bytes is described; at most {LARGEST_TENSOR_BYTES} are read")

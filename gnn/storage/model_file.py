@@ -64,10 +64,13 @@ def container_bytes(header: Mapping[str, object], blobs: Mapping[str, bytes]) ->
 
 
 def load(path: Path) -> LoadedModel:
-    """Read a model file into a fresh model; raises `StorageError` with one sentence for any damage."""
+    """Read a model file into a fresh model; raises `StorageError` with one sentence for any damage.
+
+    Blobs that no tensor describes are under the checksum like all others, and left alone.
+    """
     try:
         header, blobs = _read(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{path} is not a readable model file ({error}); save the model again") from error
     if header.get("version") != VERSION:
         raise StorageError(
@@ -77,8 +80,10 @@ def load(path: Path) -> LoadedModel:
         raise StorageError(f"{path} is damaged: its content does not match its sha256; save the model again")
     try:
         return _rebuild(header, blobs)
-    except (GnnError, KeyError, TypeError, AttributeError) as error:
-        raise StorageError(f"{path} does not describe a model of this library ({error})") from error
+    except (GnnError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+        # PyTorch appends a trace of its own to some messages; the first line is the sentence.
+        reason = str(error).partition("\n")[0]
+        raise StorageError(f"{path} does not describe a model of this library ({reason})") from error
 
 
 def _rebuild(header: Mapping[str, Any], blobs: Mapping[str, bytes]) -> LoadedModel:

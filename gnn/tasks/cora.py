@@ -1,6 +1,7 @@
 """Cora's raw files, read through PyG."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from gnn.artifacts import Artifact, ArtifactStore
 from gnn.source_code import source_sha256
 from gnn.tasks.citation_tensors import CitationTensors
-from gnn.tasks.data_source import DataSource, RawDataset
+from gnn.tasks.data_source import DataSource, RawDataset, verify
 from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
 
 CORA = RawDataset(
@@ -32,7 +33,7 @@ CORA = RawDataset(
 def load_cora(source: DataSource, store: ArtifactStore) -> CitationTensors:
     """Cora's tensors from its raw files, or planted ones; processed once, then read from the store.
 
-    The raw files are pickles, so `gnn.tasks.data_source.verify` compares their checksums before this runs.
+    The raw files are pickles: their checksums are compared before they are read. Raises `DatasetError`.
     """
     files = {name: sha256 for name, (_, sha256) in CORA.files.items()}
     if source.kind == "planted":
@@ -56,7 +57,9 @@ def _read(source: DataSource) -> CitationTensors:
     # PyG takes seconds to import, so only the first run on a machine pays for it.
     from torch_geometric.io import read_planetoid_data  # noqa: PLC0415
 
-    data = read_planetoid_data(str(source.folder), "cora")
+    folder = cast(Path, source.folder)
+    verify(CORA, folder)
+    data = read_planetoid_data(str(folder), "cora")
     x, edge_index, labels = cast(tuple[Tensor, Tensor, Tensor], (data.x, data.edge_index, data.y))
     row, column = x.nonzero(as_tuple=True)
     return CitationTensors(row, column, edge_index, labels, (x.shape[0], x.shape[1]))
