@@ -13,7 +13,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from gnn.atomic_file import write_atomically
-from gnn.errors import GnnError, StorageError
+from gnn.errors import StorageError
 from gnn.models import MODELS, GraphModel, build_model, settings_mapping
 from gnn.storage.codec import LARGEST_TENSOR_BYTES, Description, decode, encode
 
@@ -80,7 +80,7 @@ def load(path: Path) -> LoadedModel:
         raise StorageError(f"{path} is damaged: its content does not match its sha256; save the model again")
     try:
         return _rebuild(header, blobs)
-    except (GnnError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         # PyTorch appends a trace of its own to some messages; the first line is the sentence.
         reason = str(error).partition("\n")[0]
         raise StorageError(f"{path} does not describe a model of this library ({reason})") from error
