@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from gnn.layers import CsrMatrix
 
 
 # Comparing two instances field by field would ask a tensor for its truth value, so equality is identity.
@@ -21,3 +24,10 @@ class CitationTensors:
     edge_index: Tensor
     labels: Tensor
     shape: tuple[int, int]
+
+    @property
+    def features(self) -> CsrMatrix:
+        """The words as a sparse matrix of ones, [nodes, features]."""
+        return CsrMatrix.from_coordinates(
+            self.feature_row, self.feature_column, torch.ones(len(self.feature_row)), self.shape
+        )

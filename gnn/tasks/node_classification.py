@@ -1,16 +1,15 @@
 """The node-classification task: one graph, a class per node."""
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from torch import Tensor
 from torch.nn import functional
 
 from gnn.layers import CsrMatrix
-from gnn.tensor_bytes import tensor_bytes
+from gnn.tasks.fingerprint import fingerprint
+from gnn.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +23,10 @@ class Graph:
     edge_index: Tensor
     labels: Tensor
 
+    def to(self, device: str) -> "Graph":
+        """The graph on another device."""
+        return Graph(self.features.to(device), self.edge_index.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -33,28 +36,45 @@ class Split:
     validation: Tensor
     test: Tensor
 
+    def to(self, device: str) -> "Split":
+        """The split on another device."""
+        return Split(self.train.to(device), self.validation.to(device), self.test.to(device))
+
 
 @dataclass(frozen=True, eq=False)
-class NodeClassification:
+class NodeClassification(Task):
     """A graph whose nodes are classified, with its split, loss and metric."""
 
     kind: ClassVar[str] = "node-classification"
-    name: str
-    source: str
-    protocol: str
+    score_name: ClassVar[str] = "accuracy"
     graph: Graph
     split: Split
     classes: int
 
-    def loss(self, logits: Tensor, part: str) -> Tensor:
-        """Mean cross-entropy over one part; logits [nodes, classes]."""
-        index = getattr(self.split, part)
-        return functional.cross_entropy(logits[index], self.graph.labels[index])
+    @property
+    def feature_count(self) -> int:
+        """Channels of the node features."""
+        return self.graph.features.shape[1]
 
-    def accuracy(self, logits: Tensor, part: str) -> float:
+    @property
+    def output_count(self) -> int:
+        """One logit per class."""
+        return self.classes
+
+    def loss(self, outputs: Tensor, part: str) -> Tensor:
+        """Mean cross-entropy of one part; outputs [nodes of the part, classes]."""
+        return functional.cross_entropy(outputs, self._labels(part))
+
+    def score(self, outputs: Tensor, part: str) -> float:
         """Share of the nodes of one part whose highest logit is their class."""
-        index = getattr(self.split, part)
-        return float((logits[index].argmax(1) == self.graph.labels[index]).double().mean())
+        return float((outputs.argmax(1) == self._labels(part)).double().mean())
+
+    def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:  # noqa: ARG002
+        """Accuracy is all that is reported."""
+        return {}
+
+    def _labels(self, part: str) -> Tensor:
+        return self.graph.labels[getattr(self.split, part)]
 
     @cached_property
     def sha256(self) -> str:
@@ -71,28 +91,19 @@ class NodeClassification:
             }
         )
 
-    def to(self, device: str) -> "NodeClassification":
+    def to(self, device: str) -> Self:
         """The task with its tensors on another device."""
-        graph, split = self.graph, self.split
-        return replace(
-            self,
-            graph=Graph(graph.features.to(device), graph.edge_index.to(device), graph.labels.to(device)),
-            split=Split(split.train.to(device), split.validation.to(device), split.test.to(device)),
-        )
+        return replace(self, graph=self.graph.to(device), split=self.split.to(device))
 
     @property
-    def statistics(self) -> dict[str, int]:
+    def inference_batch(self) -> str:
+        """One inference classifies every node."""
+        return f"full graph, {self.graph.features.shape[0]} nodes"
+
+    @property
+    def statistics(self) -> dict[str, int | str]:
         """Graphs, nodes, undirected edges, features and classes, as in Table 1 of the paper."""
         graph = self.graph
         nodes, features = graph.features.shape
         edges = graph.edge_index.shape[1] // 2
         return {"graphs": 1, "nodes": nodes, "edges": edges, "features": features, "labels": self.classes}
-
-
-def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Sha256 over names, types, shapes and bytes, independent of the order of the mapping."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode() + tensor_bytes(tensor).tobytes())
-    return digest.hexdigest()

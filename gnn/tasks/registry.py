@@ -4,15 +4,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gnn.artifacts import ArtifactStore
-from gnn.errors import SettingError
+from gnn.errors import DatasetError, SettingError
 from gnn.registry import Registry
 from gnn.tasks.data_source import DataSearch, DataSource, RawDataset, locate
-from gnn.tasks.node_classification import NodeClassification
+from gnn.tasks.task import Task
 
 PLANTED_PREFIX = "planted-"
+# The kind of a source that was looked for in vain; its reason says where.
+MISSING = "missing"
 PROTOCOLS = ("clean", "paper")
 
-TaskLoader = Callable[[str, DataSource, str, ArtifactStore], NodeClassification]
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """Which task is loaded: its name (with the planted prefix where that is due), data, protocol, store and seed.
+
+    The seed draws the split where a protocol has a new one per seed.
+    """
+
+    name: str
+    source: DataSource
+    protocol: str
+    store: ArtifactStore
+    seed: int
+
+
+TaskLoader = Callable[[TaskRequest], Task]
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,11 @@ def register_task(name: str, dataset: RawDataset) -> Callable[[TaskLoader], Task
 
 
 def locate_task(name: str, search: DataSearch) -> DataSource:
-    """Where the data of the task `name` is (see `gnn.tasks.data_source.locate`)."""
-    return locate(TASKS[name].dataset, search)
+    """Where the data of the task `name` is (see `gnn.tasks.data_source.locate`), or why it is missing."""
+    try:
+        return locate(TASKS[name].dataset, search)
+    except DatasetError as error:
+        return DataSource(MISSING, reason=str(error))
 
 
 def task_name(name: str, source: DataSource) -> str:
@@ -46,11 +66,14 @@ def task_name(name: str, source: DataSource) -> str:
     return PLANTED_PREFIX + name if source.kind == "planted" else name
 
 
-def load_task(name: str, source: DataSource, store: ArtifactStore, protocol: str = "clean") -> NodeClassification:
-    """Load the task `name` (its registered name, without the planted prefix) from `source`.
+def load_task(name: str, source: DataSource, store: ArtifactStore, protocol: str = "clean", seed: int = 0) -> Task:
+    """Load the task `name` (its registered name, without the planted prefix) from `source`, split by `seed`.
 
-    Raises `UnknownNameError` for a task and `SettingError` for a protocol that does not exist.
+    Raises `UnknownNameError` for a task and `SettingError` for a protocol that does not exist, and `DatasetError` with
+    the reason of a source whose data is missing.
     """
+    if source.kind == MISSING:
+        raise DatasetError(source.reason)
     if protocol not in PROTOCOLS:
         raise SettingError(f"unknown protocol {protocol!r}; valid are: {', '.join(PROTOCOLS)}")
-    return TASKS[name].load(task_name(name, source), source, protocol, store)
+    return TASKS[name].load(TaskRequest(task_name(name, source), source, protocol, store, seed))

@@ -1,37 +1,17 @@
 """Raw files are looked for in order, compared with their checksums, and never half downloaded."""
 
-import hashlib
 import http.client
-import shutil
 import socket
-import urllib.error
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch_geometric.data
 
 from gnn.errors import DatasetError, SettingError
 from gnn.tasks import DataSearch, DataSource, locate_task
-from gnn.tasks.data_source import DOWNLOAD_TIMEOUT_S, RawDataset, locate, verify
-
-CONTENT = {"first.bin": b"first file", "second.bin": b"the second file"}
-TOYS = RawDataset(
-    name="Toys",
-    folder="Shelf/Toys/raw",
-    url="https://toys.example/raw",
-    files={name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in CONTENT.items()},
-)
-REMEDY = "; copy the file from https://toys.example/raw "
-
-
-def put_files(root: Path) -> Path:
-    folder = root / TOYS.folder
-    folder.mkdir(parents=True)
-    for name, content in CONTENT.items():
-        (folder / name).write_bytes(content)
-    return folder
+from gnn.tasks.data_source import DOWNLOAD_TIMEOUT_S, locate, verify
+from tests.gnn.toy_files import CONTENT, REMEDY, TOYS, Publisher, corrupt, downloaded, put_files
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int, bytes]]:
@@ -44,45 +24,6 @@ def listing(folder: Path) -> dict[str, tuple[int, int, bytes]]:
         )
         for path in sorted(folder.rglob("*"))
     }
-
-
-@dataclass
-class Publisher:
-    """Stands for the network: copies files from a local folder, or fails at one of them."""
-
-    folder: Path
-    fails_at: str = ""
-    error: Exception = field(default_factory=lambda: urllib.error.URLError("no route to host"))
-    fetched: list[str] = field(default_factory=list)
-    timeouts: list[float | None] = field(default_factory=list)
-
-    def download_url(self, url: str, folder: str, log: bool = True) -> str:  # noqa: ARG002
-        self.fetched.append(url)
-        self.timeouts.append(socket.getdefaulttimeout())
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        name = url.rpartition("/")[2]
-        if name == self.fails_at:
-            raise self.error
-        shutil.copy(self.folder / name, folder)
-        return str(Path(folder) / name)
-
-
-@pytest.fixture
-def search(tmp_path: Path) -> DataSearch:
-    (tmp_path / "work" / "project").mkdir(parents=True)
-    return DataSearch("auto", base=tmp_path / "work" / "project", cache=tmp_path / "cache", announce=lambda _: None)
-
-
-@pytest.fixture
-def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
-    publisher = Publisher(put_files(tmp_path / "publisher"))
-    monkeypatch.setattr(torch_geometric.data, "download_url", publisher.download_url)
-    return publisher
-
-
-def downloaded(search: DataSearch) -> list[Path]:
-    """What lies in the cache's download folder, lock files aside."""
-    return [path for path in (search.cache / "download").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 def test_places_are_tried_in_order(search: DataSearch, publisher: Publisher, tmp_path: Path) -> None:
@@ -131,10 +72,6 @@ def remove(path: Path) -> None:
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
-
-
-def corrupt(path: Path) -> None:
-    path.write_bytes(b"X" + path.read_bytes()[1:])
 
 
 SECOND = TOYS.files["second.bin"]

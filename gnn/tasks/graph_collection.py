@@ -1,0 +1,104 @@
+"""Many graphs in one set of tensors, and batches of them."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gnn.errors import DatasetError
+from gnn.layers.csr_matrix import CsrMatrix
+from gnn.layers.segment_sparsemax import segment_of_entry
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Some graphs as one disconnected graph.
+
+    Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target), sorted by target; node_pointer
+    [graphs + 1], graph i owns the nodes node_pointer[i] to node_pointer[i + 1]; labels [graphs] int64.
+    """
+
+    features: Tensor
+    edge_index: Tensor
+    node_pointer: Tensor
+    labels: Tensor
+
+    @cached_property
+    def graph_of_node(self) -> Tensor:
+        """The number of every node's graph, ascending, [nodes]."""
+        return segment_of_entry(self.node_pointer)
+
+    @cached_property
+    def adjacency(self) -> CsrMatrix:
+        """The edges as a matrix of ones with targets as rows, (nodes, nodes); its product adds up nodes' sources."""
+        source, target = self.edge_index
+        nodes = len(self.features)
+        pointer = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
+        return CsrMatrix(pointer, source, self.features.new_ones(len(source)), (nodes, nodes))
+
+
+@dataclass(frozen=True, eq=False)
+class GraphCollection:
+    """Graphs with a class each, stored one after the other; edges never leave their graph.
+
+    Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target) in node numbers of the whole
+    collection, sorted by (target, source); node_pointer, edge_pointer [graphs + 1]; labels [graphs] int64.
+    """
+
+    features: Tensor
+    edge_index: Tensor
+    node_pointer: Tensor
+    edge_pointer: Tensor
+    labels: Tensor
+
+    @classmethod
+    def from_edges(
+        cls, features: Tensor, edge_index: Tensor, node_pointer: Tensor, labels: Tensor
+    ) -> "GraphCollection":
+        """Sort edges [2, edges] given in any order; raises `DatasetError` for an edge between two graphs."""
+        source, target = edge_index
+        order = torch.argsort(target * len(features) + source, stable=True)
+        source, target = source[order], target[order]
+        graph = torch.searchsorted(node_pointer, target, right=True) - 1
+        crossing = (torch.searchsorted(node_pointer, source, right=True) - 1 != graph).nonzero()
+        if len(crossing):
+            edge = int(crossing[0])
+            raise DatasetError(
+                f"the edge from node {int(source[edge])} to node {int(target[edge])} joins two graphs; "
+                "give every graph its own nodes"
+            )
+        counts = torch.bincount(graph, minlength=len(labels))
+        edge_pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls(features, torch.stack([source, target]), node_pointer, edge_pointer, labels)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by the name of its field."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def select(self, graphs: Tensor) -> GraphBatch:
+        """The batch of the graphs with these numbers [batch], in this order."""
+        node_start, node_count = self.node_pointer[graphs], self.node_pointer.diff()[graphs]
+        edge_count = self.edge_pointer.diff()[graphs]
+        nodes = _ranges(node_start, node_count)
+        edges = _ranges(self.edge_pointer[graphs], edge_count)
+        node_pointer = torch.cat([node_count.new_zeros(1), node_count.cumsum(0)])
+        shift = torch.repeat_interleave(node_pointer[:-1] - node_start, edge_count)
+        return GraphBatch(self.features[nodes], self.edge_index[:, edges] + shift, node_pointer, self.labels[graphs])
+
+    def to(self, device: str) -> "GraphCollection":
+        """The collection on another device."""
+        return GraphCollection(
+            self.features.to(device),
+            self.edge_index.to(device),
+            self.node_pointer.to(device),
+            self.edge_pointer.to(device),
+            self.labels.to(device),
+        )
+
+
+def _ranges(start: Tensor, count: Tensor) -> Tensor:
+    """The numbers start[i], ..., start[i] + count[i] - 1 of every i, one after the other."""
+    before = count.cumsum(0) - count
+    return torch.arange(int(count.sum()), device=count.device) + torch.repeat_interleave(start - before, count)

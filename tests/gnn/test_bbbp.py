@@ -1,0 +1,181 @@
+"""BBBP: the molecules PyG's `from_smiles` gives, the rows that give none, and the two ways to split them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rdkit import rdBase
+from torch import Tensor
+from torch_geometric.utils import from_smiles
+
+from gnn.artifacts import ArtifactStore
+from gnn.errors import DatasetError
+from gnn.tasks import DataSource, GraphClassification, Task, load_task
+from gnn.tasks.bbbp import BBBP, Molecules, label_and_smiles, load_bbbp, read_molecules
+from gnn.tasks.data_source import verify
+
+RAW = Path(__file__).parents[2].parent / "shared" / "data" / BBBP.folder
+ROWS = ["1,CCO", "0,O=N([O-])C", "1,c1ccccc1CC[Cl]", "0,not SMILES", "0,", "1,[Cl-].CC[NH3+]", "0,c1ccccc1C(=O)O"]
+TEXT = "\n".join(["BBBP,smiles", *ROWS, ""])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    return ArtifactStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def raw() -> DataSource:
+    if not RAW.is_dir():
+        pytest.skip(f"no raw file of BBBP in {RAW}; put a PyG data root there")
+    return DataSource("root", RAW)
+
+
+@pytest.fixture(scope="module")
+def few() -> Molecules:
+    return read_molecules(TEXT)
+
+
+def load(name: str, source: DataSource, store: ArtifactStore, protocol: str = "clean", seed: int = 0) -> Task:
+    task = load_task(name, source, store, protocol, seed)
+    assert isinstance(task, GraphClassification)
+    return task
+
+
+def test_molecules_are_those_of_pyg(few: Molecules) -> None:
+    kept = [ROWS[row] for row in (0, 2, 5, 6)]
+    assert few.collection.labels.tolist() == [int(row[0]) for row in kept]
+    assert few.collection.features.dtype == torch.float32
+    for graph, row in enumerate(kept):
+        batch, expected = few.collection.select(torch.tensor([graph])), from_smiles(row[2:])
+        assert isinstance(expected.x, Tensor)
+        assert isinstance(expected.edge_index, Tensor)
+        assert torch.equal(batch.features, expected.x.float())
+        assert sorted(batch.edge_index.T.tolist()) == sorted(expected.edge_index.T.tolist())
+
+
+def test_rows_that_are_no_molecule_are_listed_with_the_reason(few: Molecules) -> None:
+    assert [(row.line, row.smiles) for row in few.skipped] == [(3, "O=N([O-])C"), (5, "not SMILES"), (6, "")]
+    assert [str(row) for row in few.skipped] == [
+        "line 3: O=N([O-])C: Explicit valence for atom # 1 N, 4, is greater than permitted",
+        "line 5: not SMILES: no SMILES",
+        "line 6: : no atoms",
+    ]
+
+
+def test_molecules_share_a_scaffold_when_their_rings_are_the_same(few: Molecules) -> None:
+    assert few.scaffold.tolist() == [0, 1, 0, 1]
+
+
+def test_reading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    # PyG switches these messages off for good when it reads a molecule.
+    rdBase.EnableLog("rdApp.*")
+    try:
+        read_molecules(TEXT)
+    finally:
+        rdBase.DisableLog("rdApp.*")
+    assert capfd.readouterr() == ("", "")
+
+
+PUBLISHED = b"""num,name,p_np,smiles
+1,Propanolol HCl,1,[Cl].CC(C)NCC(O)COc1cccc2ccccc12
+4,"Acetamide, N-[3-[3-(1-piperidinylmethyl)phenoxy]propyl]-",1,C1CCN(CC1)Cc1cccc(c1)OCCCNC(=O)C
+96,\"""1,1,1-Trifluro-2-chloroethane\""",0,ClCC(F)(F)F
+
+
+"""
+
+
+def test_the_publishers_columns_and_empty_lines_do_not_count() -> None:
+    expected = (
+        b"BBBP,smiles\r\n1,[Cl].CC(C)NCC(O)COc1cccc2ccccc12\r\n1,C1CCN(CC1)Cc1cccc(c1)OCCCNC(=O)C\r\n0,ClCC(F)(F)F\r\n"
+    )
+    assert label_and_smiles(PUBLISHED) == expected
+    assert label_and_smiles(PUBLISHED.replace(b"\n", b"\r\n")) == expected
+    assert label_and_smiles(expected) == expected
+
+
+def test_the_raw_file_is_the_known_one_with_or_without_names(raw: DataSource, tmp_path: Path) -> None:
+    assert raw.folder is not None
+    verify(BBBP, raw.folder)
+    content = (raw.folder / "BBBP.csv").read_bytes()
+    assert label_and_smiles(content) == content
+    rows = content.decode().splitlines()[1:]
+    named = ["num,name,p_np,smiles", *(f'{number},"a, {number}",{row}' for number, row in enumerate(rows)), "", ""]
+    (tmp_path / "BBBP.csv").write_text("\n".join(named))
+    verify(BBBP, tmp_path)
+    (tmp_path / "BBBP.csv").write_text("\n".join(named).replace("c1ccccc1", "c1ccccn1", 1))
+    with pytest.raises(DatasetError, match=r"BBBP\.csv is corrupted"):
+        verify(BBBP, tmp_path)
+
+
+def test_statistics_of_bbbp(raw: DataSource, store: ArtifactStore) -> None:
+    task = load("bbbp", raw, store)
+    assert task.statistics == {
+        "graphs": 2039,
+        "nodes": 49068,
+        "edges": 52921,
+        "features": 9,
+        "labels": 2,
+        "nodes_per_graph": "2-132",
+        "edges_per_graph": "1-145",
+    }
+    assert isinstance(task, GraphClassification)
+    assert torch.bincount(task.collection.labels).tolist() == [479, 1560]
+
+
+def test_eleven_rows_of_bbbp_are_skipped_for_a_nitrogen_with_four_bonds(raw: DataSource, store: ArtifactStore) -> None:
+    molecules = load_bbbp(raw, store)
+    assert [row.line for row in molecules.skipped] == [61, 63, 393, 616, 644, 647, 648, 649, 650, 651, 687]
+    assert all("N, 4, is greater than permitted" in row.reason for row in molecules.skipped)
+    assert len(molecules.scaffold) == 2039
+    assert len(molecules.scaffold.unique()) == 1025
+
+
+def test_the_scaffold_split_is_harder_and_the_same_for_every_seed(raw: DataSource, store: ArtifactStore) -> None:
+    tasks = [load("bbbp-scaffold", raw, store, protocol, seed) for protocol in ("clean", "paper") for seed in (0, 1)]
+    assert len({task.sha256 for task in tasks}) == 1
+    task = tasks[0]
+    assert isinstance(task, GraphClassification)
+    parts = {part: task.labels(part) for part in ("train", "validation", "test")}
+    assert [len(labels) for labels in parts.values()] == [1631, 204, 204]
+    positive = [labels.double().mean().item() for labels in parts.values()]
+    assert positive == pytest.approx([0.822, 0.549, 0.525], abs=5e-4)
+
+
+@pytest.fixture(params=["planted", "raw"])
+def source(request: pytest.FixtureRequest) -> DataSource:
+    return DataSource("planted") if request.param == "planted" else request.getfixturevalue("raw")
+
+
+def test_no_scaffold_is_in_two_parts(source: DataSource, store: ArtifactStore) -> None:
+    scaffold, task = load_bbbp(source, store).scaffold, load("bbbp-scaffold", source, store)
+    assert isinstance(task, GraphClassification)
+    parts = [set(scaffold[part].tolist()) for part in (task.split.train, task.split.validation, task.split.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 1025
+
+
+def test_the_random_split_is_new_for_every_seed_in_both_protocols(source: DataSource, store: ArtifactStore) -> None:
+    clean, paper, other = (
+        load("bbbp", source, store, *arguments) for arguments in (("clean", 0), ("paper", 0), ("clean", 1))
+    )
+    assert clean.sha256 == paper.sha256 != other.sha256
+    assert isinstance(other, GraphClassification)
+    split = other.split
+    assert (len(split.train), len(split.validation), len(split.test)) == (1631, 203, 205)
+    assert torch.cat([split.train, split.validation, split.test]).sort().values.tolist() == list(range(2039))
+
+
+def test_planted_molecules_are_never_called_by_the_real_name(store: ArtifactStore) -> None:
+    names = [load(name, DataSource("planted"), store).name for name in ("bbbp", "bbbp-scaffold")]
+    assert names == ["planted-bbbp", "planted-bbbp-scaffold"]
+    assert load_bbbp(DataSource("planted"), store).skipped == ()
+
+
+def test_what_the_store_gives_back_is_what_was_read(raw: DataSource, store: ArtifactStore) -> None:
+    assert raw.folder is not None
+    load_bbbp(raw, store)
+    stored, read = load_bbbp(raw, store), read_molecules((raw.folder / "BBBP.csv").read_text())
+    assert stored.skipped == read.skipped
+    assert torch.equal(stored.scaffold, read.scaffold)
+    assert all(torch.equal(tensor, read.collection.tensors[name]) for name, tensor in stored.collection.tensors.items())
