@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
@@ -17,6 +18,8 @@ from gnn.atomic_file import write_atomically
 from gnn.environment import environment
 
 SHA256_BYTES = 32
+# Read raw files or take part in training; what they make may change with their version.
+PACKAGES = ("numpy", "rdkit", "scipy", "torch-geometric")
 
 
 class CorruptArtifactWarning(UserWarning):
@@ -43,7 +46,8 @@ class ArtifactStore:
 
     def path(self, key: Mapping[str, object]) -> Path:
         """The file of an artifact; `key` holds all that determines it, as JSON values."""
-        text = json.dumps({**key, "environment": environment()}, sort_keys=True)
+        packages = {package: version(package) for package in PACKAGES}
+        text = json.dumps({**key, "environment": environment(), "packages": packages}, sort_keys=True)
         return self.folder / "artifacts" / f"{hashlib.sha256(text.encode()).hexdigest()}.artifact"
 
     def load_or_build(self, key: Mapping[str, object], build: Callable[[], Artifact]) -> Artifact:

@@ -17,12 +17,20 @@ from gnn.determinism import deterministic
 from gnn.errors import SettingError, StorageError
 from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
 from gnn.source_code import source_sha256
-from gnn.tasks import DataSource, NodeClassification, load_task
+from gnn.tasks import DataSource, Task, load_task
 from gnn.tensor_bytes import tensor_bytes
 from gnn.training import evaluate, fit
 
 # Whatever these hold decides what a base model looks like, so its artifact is built again when they change.
-TRAINING_SOURCES = ("layers", "models", "tasks", "determinism.py", "training.py", "training_settings.py")
+TRAINING_SOURCES = (
+    "layers",
+    "models",
+    "tasks",
+    "determinism.py",
+    "preconditioning.py",
+    "training.py",
+    "training_settings.py",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +42,9 @@ class Laboratory:
     protocol: str = "clean"
     device: str = "cpu"
 
-    def task(self, name: str) -> NodeClassification:
-        """Load the task registered as `name` from where its data was found."""
-        return _load_task(self, name)
+    def task(self, name: str, seed: int = 0) -> Task:
+        """Load the task registered as `name` from where its data was found, with the split of a seed."""
+        return _load_task(self, name, seed)
 
 
 @dataclass(frozen=True)
@@ -53,29 +61,43 @@ class Sizes:
 class Run:
     """What one seed of a case gave; `model` is the one that was read back from its file.
 
-    `layer_sparsity` is counted in that model, `masked_share` is what the method removed from each tensor.
+    `accuracy` is the task's score, ROC-AUC for links. `layer_sparsity` is counted in that model, `masked_share` is what
+    the method removed from each tensor, and `state_entries` counts parameters and buffers. `best_epoch`, `epochs`
+    and `truncated` are those of the base model's training.
     """
 
     seed: int
+    task_sha256: str
     accuracy: float
+    other_scores: dict[str, float]
     dense_accuracy: float
     sparsity: float
     layer_sparsity: dict[str, float]
     masked_share: dict[str, float]
     parameters: int
     nonzero_parameters: int
+    state_entries: int
     compressed_tensors: int
     size_bytes: Sizes
     training_s: float
+    best_epoch: int
+    epochs: int
+    truncated: bool
     model: GraphModel
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A dense model and the CPU seconds its training took."""
+    """A dense model, the CPU seconds its training took, the epoch it is of (counted from 1) and the epochs run.
+
+    `truncated` says that more epochs than were allowed might have found a better one.
+    """
 
     model: GraphModel
     training_s: float
+    best_epoch: int
+    epochs: int
+    truncated: bool
 
 
 def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
@@ -85,31 +107,38 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
     Raises `SettingError` when a compressing method compressed nothing.
     """
     case = case.on(laboratory.sources[case.registered_task])
-    task = laboratory.task(case.registered_task)
+    task = laboratory.task(case.registered_task, seed)
     base = base_model(case, seed, laboratory)
     model, training_s = base.model, base.training_s
-    dense_accuracy = evaluate(model, task)
+    dense = evaluate(model, task)
     masks = compress(model, case.compression)
     compressed_tensors = count_compressed(masks)
     if not case.dense and compressed_tensors == 0:
         raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
     if case.fine_tune:
-        settings = MODELS[case.model].fine_tuning
+        settings = MODELS[case.model].recipe_for(task).fine_tuning
         training_s += fine_tune(model, task, masks, settings, seed).cpu_s
     loaded, encoded = ship(model, case)
     sparsity, layer_sparsity = sparsity_of(loaded)
+    shipped = evaluate(loaded, task)
     return Run(
         seed=seed,
-        accuracy=evaluate(loaded, task),
-        dense_accuracy=dense_accuracy,
+        task_sha256=task.sha256,
+        accuracy=shipped.score,
+        other_scores=shipped.others,
+        dense_accuracy=dense.score,
         sparsity=sparsity,
         layer_sparsity=layer_sparsity,
         masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in masks.kept.items()},
         parameters=sum(parameter.numel() for parameter in loaded.parameters()),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in loaded.parameters()),
+        state_entries=sum(tensor.numel() for tensor in loaded.state_dict().values()),
         compressed_tensors=compressed_tensors,
         size_bytes=sizes_of(loaded, encoded),
         training_s=training_s,
+        best_epoch=base.best_epoch,
+        epochs=base.epochs,
+        truncated=base.truncated,
         model=loaded,
     )
 
@@ -149,14 +178,15 @@ def ship(model: GraphModel, case: Case) -> tuple[GraphModel, int]:
 
 def base_model(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
     """The dense model of a task, a model and a seed; trained once, then read from the artifact store."""
-    task = laboratory.task(case.registered_task)
+    task = laboratory.task(case.registered_task, seed)
     with deterministic(seed):
         model = build_model_for(case.model, task).to(laboratory.device)
-    settings = MODELS[case.model].training
+    settings = MODELS[case.model].recipe_for(task).training
 
     def train() -> Artifact:
         fitted = fit(model, task, settings, seed)
-        return Artifact(model.state_dict(), {"cpu_s": repr(fitted.cpu_s), "best_epoch": str(fitted.best_epoch)})
+        names = ("cpu_s", "best_epoch", "epochs", "truncated")
+        return Artifact(model.state_dict(), {name: repr(getattr(fitted, name)) for name in names})
 
     key = {
         "kind": "base model",
@@ -171,7 +201,10 @@ def base_model(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
     artifact = laboratory.store.load_or_build(key, train)
     model.load_state_dict(artifact.tensors)
     model.eval()
-    return BaseModel(model, float(artifact.facts["cpu_s"]))
+    facts = artifact.facts
+    return BaseModel(
+        model, float(facts["cpu_s"]), int(facts["best_epoch"]), int(facts["epochs"]), facts["truncated"] == "True"
+    )
 
 
 def training_code_sha256() -> str:
@@ -180,6 +213,6 @@ def training_code_sha256() -> str:
 
 
 @lru_cache
-def _load_task(laboratory: Laboratory, name: str) -> NodeClassification:
-    task = load_task(name, laboratory.sources[name], laboratory.store, laboratory.protocol)
+def _load_task(laboratory: Laboratory, name: str, seed: int) -> Task:
+    task = load_task(name, laboratory.sources[name], laboratory.store, laboratory.protocol, seed)
     return task.to(laboratory.device)

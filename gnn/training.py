@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,35 +13,52 @@ from torch import Tensor
 from gnn.determinism import deterministic
 from gnn.errors import DivergenceError
 from gnn.models import GraphModel
-from gnn.tasks import NodeClassification
+from gnn.preconditioning import preconditioning
+from gnn.tasks import Task
 from gnn.training_settings import TrainingSettings
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How good the weights of one epoch are; a higher accuracy wins, then a lower loss."""
+    """How good the weights of one epoch are on the validation part."""
 
-    accuracy: float
+    score: float
     loss: float
 
-    def better_than(self, other: "Validation | None") -> bool:
-        """Whether these weights would be chosen before the other ones."""
-        return other is None or (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+    def better_than(self, other: "Validation | None", select_by: Literal["score", "loss"] = "score") -> bool:
+        """Whether these weights would be chosen before the others: a higher score, then a lower loss, or vice versa."""
+        if other is None:
+            return True
+        if select_by == "loss":
+            return (-self.loss, self.score) > (-other.loss, other.score)
+        return (self.score, -self.loss) > (other.score, -other.loss)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a training run did: the chosen epoch (counted from 1), epochs run, CPU seconds, best validation."""
+    """What a training run did: the chosen epoch (counted from 1), epochs run, CPU seconds, best validation.
+
+    `truncated` says that the best epoch is among the last tenth of all that were allowed: more might have been better.
+    """
 
     best_epoch: int
     epochs: int
     cpu_s: float
     validation: Validation
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The score on the test part, and whatever else the task reports of it."""
+
+    score: float
+    others: dict[str, float]
 
 
 def fit(
     model: GraphModel,
-    task: NodeClassification,
+    task: Task,
     settings: TrainingSettings,
     seed: int,
     after_step: Callable[[], None] = lambda: None,
@@ -48,60 +66,96 @@ def fit(
     """Train in place and leave the weights of the epoch that was best on the validation part.
 
     `after_step` runs after every optimiser step; pruning uses it to keep its masks. The same model, task,
-    settings and seed give bit-identical weights. Raises `DivergenceError` when the loss is not finite.
+    settings and seed give bit-identical weights. Raises `DivergenceError` when a loss is not finite.
     """
     start = time.process_time()
     best: Validation | None = None
     best_epoch, best_state = 0, copy.deepcopy(model.state_dict())
-    epoch = 0
-    with deterministic(seed):
-        inputs = model.prepare(task)
+    epoch, budget = 0, settings.epochs
+    with deterministic(seed), preconditioning(model, settings.preconditioner) as precondition:
         optimizer = torch.optim.Adam(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        for epoch in range(1, settings.epochs + 1):
-            loss = _step(model, task, inputs, optimizer)
-            after_step()
-            validation = validate(model, task, inputs)
-            for part, value in (("training", loss), ("validation", validation.loss)):
-                if not math.isfinite(value):
-                    raise DivergenceError(
-                        f"the {part} loss of {type(model).__name__} on {task.name} is {value} in epoch {epoch} with "
-                        f"seed {seed}; lower the learning rate ({settings.learning_rate})"
-                    )
-            if validation.better_than(best):
+        training = _Training(model, task, settings, seed, model.prepare(task), optimizer, precondition, after_step)
+        while epoch < budget:
+            epoch += 1
+            validation = _epoch(training, epoch)
+            if validation.better_than(best, settings.select_by):
                 best, best_epoch, best_state = validation, epoch, copy.deepcopy(model.state_dict())
             elif epoch - best_epoch >= settings.patience:
                 break
+            if epoch == budget and _late(best_epoch, epoch):
+                budget = min(2 * budget, settings.most_epochs or budget)
     model.load_state_dict(best_state)
     model.eval()
     assert best is not None  # noqa: S101  (settings have at least one epoch)
-    return Fitted(best_epoch, epoch, time.process_time() - start, best)
+    patience_left = epoch - best_epoch < settings.patience
+    truncated = patience_left and epoch == budget and _late(best_epoch, epoch)
+    return Fitted(best_epoch, epoch, time.process_time() - start, best, truncated)
 
 
-def _step(model: GraphModel, task: NodeClassification, inputs: object, optimizer: torch.optim.Optimizer) -> float:
+def _late(best_epoch: int, epochs: int) -> bool:
+    """Whether the best epoch is among the last tenth, so that a longer run might find a better one."""
+    return 10 * best_epoch > 9 * epochs
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What every epoch of one run needs; `precondition` runs before and `after_step` after each optimiser step."""
+
+    model: GraphModel
+    task: Task
+    settings: TrainingSettings
+    seed: int
+    inputs: object
+    optimizer: torch.optim.Optimizer
+    precondition: Callable[[], None]
+    after_step: Callable[[], None]
+
+
+def _epoch(training: _Training, epoch: int) -> Validation:
+    """Train one epoch and look at the validation part."""
+    model, task, settings = training.model, training.task, training.settings
     model.train()
-    optimizer.zero_grad(set_to_none=True)
-    loss = task.loss(model(inputs), "train")
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+    for loss in model.losses(task, training.inputs, settings.batch_size):
+        _require_finite("training", loss.item(), training, epoch)
+        training.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        training.precondition()
+        training.optimizer.step()
+        training.after_step()
+    validation = validate(model, task, training.inputs)
+    _require_finite("validation", validation.loss, training, epoch)
+    return validation
+
+
+def _require_finite(part: str, loss: float, training: _Training, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise DivergenceError(
+            f"the {part} loss of {type(training.model).__name__} on {training.task.name} is {loss} in epoch {epoch} "
+            f"with seed {training.seed}; lower the learning rate ({training.settings.learning_rate})"
+        )
 
 
 @torch.no_grad()
-def logits_of(model: GraphModel, inputs: object) -> Tensor:
-    """The model's logits in evaluation mode."""
+def outputs_of(model: GraphModel, task: Task, inputs: object, part: str) -> Tensor:
+    """The model's outputs for one part, in evaluation mode."""
     model.eval()
-    return model(inputs)
+    return model.outputs(task, inputs, part)
 
 
-def validate(model: GraphModel, task: NodeClassification, inputs: object) -> Validation:
-    """Accuracy and loss on the validation part."""
-    logits = logits_of(model, inputs)
-    return Validation(task.accuracy(logits, "validation"), float(task.loss(logits, "validation")))
+def validate(model: GraphModel, task: Task, inputs: object) -> Validation:
+    """Score and loss on the validation part."""
+    outputs = outputs_of(model, task, inputs, "validation")
+    loss = float(task.loss(outputs, "validation"))
+    # A score of numbers that are not finite is no score; the loss tells.
+    return Validation(task.score(outputs, "validation") if math.isfinite(loss) else math.nan, loss)
 
 
-def evaluate(model: GraphModel, task: NodeClassification) -> float:
-    """Accuracy on the test part, on one thread so that it repeats exactly."""
+def evaluate(model: GraphModel, task: Task) -> Evaluation:
+    """Scores on the test part, on one thread so that they repeat exactly."""
     with deterministic(seed=0):
-        return task.accuracy(logits_of(model, model.prepare(task)), "test")
+        inputs = model.prepare(task)
+        test = outputs_of(model, task, inputs, "test")
+        validation = outputs_of(model, task, inputs, "validation")
+        return Evaluation(task.score(test, "test"), task.other_scores(test, validation))

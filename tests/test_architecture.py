@@ -13,7 +13,18 @@ FORBIDDEN = {
     "bench": {"tests"},
 }
 # Inside gnn a package may import only from those before it.
-LAYERS = ["layers", "tasks", "models", "training", "compression", "storage", "runtime", "case", "experiment"]
+LAYERS = [
+    "layers",
+    "tasks",
+    "models",
+    "preconditioning",
+    "training",
+    "compression",
+    "storage",
+    "runtime",
+    "case",
+    "experiment",
+]
 
 
 def modules(package: str) -> dict[str, Path]:

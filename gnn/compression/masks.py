@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from gnn.models import GraphModel
-from gnn.tasks import NodeClassification
+from gnn.tasks import Task
 from gnn.training import Fitted, fit
 from gnn.training_settings import TrainingSettings
 
@@ -40,8 +40,6 @@ def harden_masks(model: nn.Module, targets: list[tuple[str, nn.Module, str]]) ->
     return masks
 
 
-def fine_tune(
-    model: GraphModel, task: NodeClassification, masks: Masks, settings: TrainingSettings, seed: int
-) -> Fitted:
+def fine_tune(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
     """Train the remaining weights; the masks are applied after every step, so no pruned weight comes back."""
     return fit(model, task, settings, seed, after_step=lambda: masks.apply(model))

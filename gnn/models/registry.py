@@ -1,24 +1,35 @@
 """The models that are registered, and how one is built for a task or from a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from gnn.errors import SettingError
 from gnn.registry import Registry
-from gnn.tasks import NodeClassification
-from gnn.training_settings import TrainingSettings
+from gnn.tasks import Task
+from gnn.training_settings import Recipe
 
 
 class GraphModel(nn.Module):
-    """A module that looks at a task's graph once (`prepare`) and then maps the result to logits (`forward`)."""
+    """A module that a task can train and ask; the families in this folder fill in what a kind of task needs.
+
+    `settings` is the frozen dataclass that the model was built from.
+    """
 
     settings: Any
 
-    def prepare(self, task: NodeClassification) -> Any:  # noqa: ANN401
-        """Everything about the graph that does not change between forward passes."""
+    def prepare(self, task: Any) -> Any:  # noqa: ANN401
+        """Everything about the task that does not change between passes; it is handed back as `inputs`."""
+        raise NotImplementedError
+
+    def losses(self, task: Any, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401
+        """The losses of one epoch, one per optimiser step, each computed only when it is asked for."""
+        raise NotImplementedError
+
+    def outputs(self, task: Any, inputs: Any, part: str) -> Tensor:  # noqa: ANN401
+        """The outputs for one part of the task, in its order; called in evaluation mode without gradients."""
         raise NotImplementedError
 
 
@@ -26,20 +37,25 @@ class GraphModel(nn.Module):
 class RegisteredModel:
     """An architecture, the frozen dataclass that describes it completely, and how it is trained.
 
-    The class method `for_task` of `settings_class` gives the sizes that fit a task.
+    The class method `for_task` of `settings_class` gives the sizes that fit a task. `paper_recipe` is for models whose
+    official code is trained in another way than what was best on validation.
     """
 
     build: Callable[[Any], GraphModel]
     settings_class: type[Any]
     task_kinds: tuple[str, ...]
-    training: TrainingSettings
-    fine_tuning: TrainingSettings
+    recipe: Recipe
+    paper_recipe: Recipe | None = None
+
+    def recipe_for(self, task: Task) -> Recipe:
+        """How the model is trained on a task: as tuned, or as the official code does under the paper's protocol."""
+        return self.paper_recipe if task.protocol == "paper" and self.paper_recipe else self.recipe
 
 
 MODELS: Registry[RegisteredModel] = Registry("model")
 
 
-def build_model_for(name: str, task: NodeClassification) -> GraphModel:
+def build_model_for(name: str, task: Task) -> GraphModel:
     """A model with fresh weights, sized for the task; raises `SettingError` when the two do not fit."""
     model = MODELS[name]
     if task.kind not in model.task_kinds:

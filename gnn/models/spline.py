@@ -8,9 +8,10 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, SplineConvolution
-from gnn.models.registry import MODELS, GraphModel, RegisteredModel
-from gnn.tasks import NodeClassification
-from gnn.training_settings import TrainingSettings
+from gnn.models.families import NodeClassifier
+from gnn.models.registry import MODELS, RegisteredModel
+from gnn.tasks import NodeClassification, Task
+from gnn.training_settings import Recipe, TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class SplineNetSettings:
             )
 
     @classmethod
-    def for_task(cls, task: NodeClassification) -> "SplineNetSettings":
+    def for_task(cls, task: Task) -> "SplineNetSettings":
         """The sizes that fit the features and classes of a task."""
-        return cls(in_channels=task.graph.features.shape[1], out_channels=task.classes)
+        return cls(in_channels=task.feature_count, out_channels=task.output_count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class SplineInputs:
     operator: CsrMatrix
 
 
-class SplineNet(GraphModel):
+class SplineNet(NodeClassifier):
     """Two spline convolutions of degree 1 over one pseudo-coordinate, with an ELU between them.
 
     h = ELU(SplineConv(dropout(x))), logits = SplineConv(dropout(h)); the pseudo-coordinate of an edge is
@@ -95,7 +96,11 @@ MODELS.add(
         build=SplineNet,
         settings_class=SplineNetSettings,
         task_kinds=("node-classification",),
-        training=TrainingSettings(learning_rate=0.01, weight_decay=5e-3, epochs=200, patience=100),
-        fine_tuning=TrainingSettings(learning_rate=0.01, weight_decay=5e-3, epochs=30, patience=30),
+        recipe=Recipe(
+            training=TrainingSettings(
+                learning_rate=0.01, weight_decay=5e-3, epochs=200, patience=100, most_epochs=1600
+            ),
+            fine_tuning=TrainingSettings(learning_rate=0.01, weight_decay=5e-3, epochs=30, patience=30),
+        ),
     ),
 )

@@ -3,20 +3,30 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from gnn.models import GraphModel
 from gnn.registry import Registry
-from gnn.tasks import NodeClassification
+from gnn.tasks import Task
 
 Inference = Callable[[], Tensor]
 
-RUNTIMES: Registry[Callable[[Any, NodeClassification], Inference]] = Registry("runtime")
+RUNTIMES: Registry[Callable[[Any, Any], Inference]] = Registry("runtime")
 
 
-def compile_inference(model_name: str, model: object, task: NodeClassification) -> Inference:
-    """A function without arguments that computes the logits of the task's whole graph.
+def compile_inference(model_name: str, model: GraphModel, task: Task) -> Inference:
+    """A function without arguments that computes what the task asks of its test part.
 
-    Everything that depends on graph and weights alone is done here, once; what is left is what a server
-    would repeat. Raises `UnknownNameError` for a model that has no runtime.
+    Node classifiers give the logits of the whole graph, link predictors those of the test pairs, graph classifiers
+    those of the test graphs as one batch. Everything that depends on structure and weights alone is done here, once;
+    what is left is what a server would repeat. Raises `UnknownNameError` for a model without a runtime of its own.
     """
     return RUNTIMES[model_name](model, task)
+
+
+def model_inference(model: GraphModel, task: Task) -> Inference:
+    """The model's own forward pass on the test part as it stands, for models without a runtime of their own."""
+    model.eval()
+    inputs = model.prepare(task)
+    return torch.inference_mode()(lambda: model.outputs(task, inputs, "test"))

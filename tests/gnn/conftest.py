@@ -1,4 +1,4 @@
-"""A small planted task, and models for it, that the tests of the library share."""
+"""A small planted task, models for it and toy files, that the tests of the library share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,9 @@ import torch
 from gnn.determinism import deterministic
 from gnn.layers import CsrMatrix
 from gnn.models import GraphModel, build_model_for
-from gnn.tasks import Graph, NodeClassification, Split
+from gnn.tasks import DataSearch, Graph, NodeClassification, Split
 from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
+from tests.gnn.toy_files import Publisher, put_files
 
 SMALL_GRAPH = PlantedCitationGraph(
     nodes=210, undirected_edges=400, class_sizes=(30,) * 7, features=80, words_per_node=8.0
@@ -57,3 +58,19 @@ def data_root() -> Path:
     if not (DATA_ROOT / "Planetoid" / "Cora" / "raw").is_dir():
         pytest.skip(f"no raw files of Cora below {DATA_ROOT}; put a PyG data root there")
     return DATA_ROOT
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> DataSearch:
+    """Looks for data below a folder that has none yet."""
+    (tmp_path / "work" / "project").mkdir(parents=True)
+    return DataSearch("auto", base=tmp_path / "work" / "project", cache=tmp_path / "cache", announce=lambda _: None)
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
+    """Stands for the network, with the toy files."""
+    publisher = Publisher(put_files(tmp_path / "publisher"))
+    # By its name, because PyG takes seconds to import.
+    monkeypatch.setattr("torch_geometric.data.download_url", publisher.download_url)
+    return publisher

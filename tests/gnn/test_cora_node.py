@@ -8,7 +8,7 @@ import torch
 
 from gnn.artifacts import ArtifactStore
 from gnn.errors import SettingError
-from gnn.tasks import DataSource, Graph, NodeClassification, Split, fingerprint, load_task
+from gnn.tasks import PARTS, DataSource, Graph, NodeClassification, Split, fingerprint, load_task
 from gnn.tasks.cora import CORA
 from gnn.tasks.data_source import verify
 
@@ -20,14 +20,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
     return ArtifactStore(tmp_path_factory.mktemp("store"))
 
 
+def load_cora_node(source: DataSource, store: ArtifactStore) -> NodeClassification:
+    task = load_task("cora-node", source, store)
+    assert isinstance(task, NodeClassification)
+    return task
+
+
 @pytest.fixture(scope="module")
 def planted(store: ArtifactStore) -> NodeClassification:
-    return load_task("cora-node", DataSource("planted"), store)
+    return load_cora_node(DataSource("planted"), store)
 
 
 @pytest.fixture(scope="module")
 def cora(data_root: Path, store: ArtifactStore) -> NodeClassification:
-    return load_task("cora-node", DataSource("root", data_root / CORA.folder), store)
+    return load_cora_node(DataSource("root", data_root / CORA.folder), store)
 
 
 @pytest.fixture(params=["planted", "cora"])
@@ -138,10 +144,19 @@ def test_moving_a_task_keeps_it(planted: NodeClassification) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["clean", "paper"])
-def test_both_protocols_are_the_same_here(planted: NodeClassification, store: ArtifactStore, protocol: str) -> None:
-    task = load_task("cora-node", DataSource("planted"), store, protocol)
-    assert task.protocol == protocol
+@pytest.mark.parametrize("seed", [0, 3])
+def test_both_protocols_and_all_seeds_are_the_same_here(
+    planted: NodeClassification, store: ArtifactStore, protocol: str, seed: int
+) -> None:
+    task = load_task("cora-node", DataSource("planted"), store, protocol, seed)
+    assert task.protocol == "clean"
     assert task.sha256 == planted.sha256
+
+
+def test_sizes_and_names_are_those_that_models_and_records_ask_for(planted: NodeClassification) -> None:
+    assert (planted.kind, planted.score_name) == ("node-classification", "accuracy")
+    assert (planted.feature_count, planted.output_count) == (1433, 7)
+    assert planted.inference_batch == "full graph, 2708 nodes"
 
 
 def test_an_unknown_protocol_is_refused(store: ArtifactStore) -> None:
@@ -149,13 +164,15 @@ def test_an_unknown_protocol_is_refused(store: ArtifactStore) -> None:
         load_task("cora-node", DataSource("planted"), store, "dirty")
 
 
-def test_loss_and_accuracy_are_those_of_one_part(planted: NodeClassification) -> None:
+def test_loss_and_score_are_those_of_the_outputs_of_one_part(planted: NodeClassification) -> None:
     labels = planted.graph.labels
-    logits = torch.nn.functional.one_hot(labels, 7).float() * 20
-    test = planted.split.test
-    logits[test[:100]] = logits[test[:100]].roll(1, dims=1)
-    assert planted.accuracy(logits, "test") == 0.8
-    assert planted.accuracy(logits, "train") == planted.accuracy(logits, "validation") == 1.0
-    expected = torch.nn.functional.cross_entropy(logits[test], labels[test])
-    assert planted.loss(logits, "test") == expected > 1
-    assert planted.loss(logits, "train") < 1e-6
+    outputs = {
+        part: torch.nn.functional.one_hot(labels[getattr(planted.split, part)], 7).float() * 20 for part in PARTS
+    }
+    outputs["test"][:100] = outputs["test"][:100].roll(1, dims=1)
+    scores = {part: planted.score(outputs[part], part) for part in PARTS}
+    assert scores == {"train": 1.0, "validation": 1.0, "test": 0.8}
+    expected = torch.nn.functional.cross_entropy(outputs["test"], labels[planted.split.test])
+    assert planted.loss(outputs["test"], "test") == expected > 1
+    assert planted.loss(outputs["train"], "train") < 1e-6
+    assert planted.other_scores(outputs["test"], outputs["validation"]) == {}

@@ -17,23 +17,23 @@ from gnn.compression.registry import RegisteredMethod
 from gnn.errors import SettingError, StorageError
 from gnn.experiment import Laboratory, Run, base_model, count_compressed, run, ship, training_code_sha256
 from gnn.models import MODELS, GraphModel
-from gnn.tasks import DataSource, NodeClassification
+from gnn.tasks import DataSource, Task
 from gnn.training import Fitted, evaluate
-from gnn.training_settings import TrainingSettings
+from gnn.training_settings import Recipe, TrainingSettings
 
 PLANTED = {"cora-node": DataSource("planted")}
 DENSE = Case("planted-cora-node", "spline", Dense())
 GLOBAL = Case("planted-cora-node", "spline", GlobalMagnitude(0.8))
 TUNED = replace(GLOBAL, fine_tune=True)
 FINE_GRAINED = Case("planted-cora-node", "spline", FineGrained(0.5))
+SETTINGS = TrainingSettings(0.01, 5e-3, epochs=15, patience=15)
+SHORT = Recipe(SETTINGS, replace(SETTINGS, epochs=5))
 
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long enough to learn, short enough to test."""
-    settings = TrainingSettings(0.01, 5e-3, epochs=15, patience=15)
-    spline = replace(MODELS["spline"], training=settings, fine_tuning=replace(settings, epochs=5))
-    monkeypatch.setitem(MODELS._entries, "spline", spline)
+    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=SHORT))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seeds: list[int] = []
     real = gnn.experiment.fit
 
-    def count(model: GraphModel, task: NodeClassification, settings: TrainingSettings, seed: int) -> Fitted:
+    def count(model: GraphModel, task: Task, settings: TrainingSettings, seed: int) -> Fitted:
         seeds.append(seed)
         return real(model, task, settings, seed)
 
@@ -55,7 +55,7 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     return Laboratory(ArtifactStore(tmp_path_factory.mktemp("store")), PLANTED)
 
 
-def task_of(laboratory: Laboratory) -> NodeClassification:
+def task_of(laboratory: Laboratory) -> Task:
     return laboratory.task("cora-node")
 
 
@@ -69,8 +69,11 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def check_consistency(case: Case, outcome: Run, laboratory: Laboratory) -> None:
     model = outcome.model
-    assert outcome.accuracy == evaluate(model, task_of(laboratory))
+    evaluation = evaluate(model, task_of(laboratory))
+    assert (outcome.accuracy, outcome.other_scores) == (evaluation.score, evaluation.others)
     assert outcome.parameters == 69143
+    assert outcome.state_entries == sum(tensor.numel() for tensor in model.state_dict().values()) >= 69143
+    assert 1 <= outcome.best_epoch <= outcome.epochs == SETTINGS.epochs
     parameters = list(model.parameters())
     assert outcome.nonzero_parameters == sum(int((parameter != 0).sum()) for parameter in parameters)
     assert (outcome.sparsity, outcome.layer_sparsity) == sparsity_of(model)
@@ -121,9 +124,7 @@ def test_fine_tuning_has_its_own_settings_and_seed(laboratory: Laboratory, monke
     asked: list[tuple[TrainingSettings, int]] = []
     real = gnn.experiment.fine_tune
 
-    def record(
-        model: GraphModel, task: NodeClassification, masks: Masks, settings: TrainingSettings, seed: int
-    ) -> Fitted:
+    def record(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
         asked.append((settings, seed))
         return real(model, task, masks, settings, seed)
 
@@ -131,7 +132,7 @@ def test_fine_tuning_has_its_own_settings_and_seed(laboratory: Laboratory, monke
     run(GLOBAL, 1, laboratory)
     assert asked == []
     run(TUNED, 1, laboratory)
-    assert asked == [(MODELS["spline"].fine_tuning, 1)]
+    assert asked == [(SHORT.fine_tuning, 1)]
 
 
 def test_fine_grained_layers_all_have_the_share(laboratory: Laboratory) -> None:
@@ -168,6 +169,8 @@ def test_a_base_model_has_the_bits_of_its_training_whether_built_or_read(tmp_pat
     built, read = base_model(DENSE, 2, laboratory), base_model(DENSE, 2, laboratory)
     assert same(weights(built.model), weights(read.model))
     assert built.training_s == read.training_s > 0
+    assert (built.best_epoch, built.epochs) == (read.best_epoch, read.epochs)
+    assert built.epochs == SETTINGS.epochs
     assert not built.model.training
     assert not read.model.training
 
@@ -181,17 +184,13 @@ def test_other_training_code_trains_again(fits: list[int], tmp_path: Path, monke
     assert fits == [0, 0]
 
 
-def test_other_training_settings_or_protocol_train_again(
-    fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_training_settings_train_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
     base_model(DENSE, 0, laboratory)
-    base_model(DENSE, 0, replace(laboratory, protocol="paper"))
-    spline = MODELS["spline"]
-    longer = replace(spline, training=replace(spline.training, weight_decay=1e-3))
-    monkeypatch.setitem(MODELS._entries, "spline", longer)
+    decayed = replace(SHORT, training=replace(SETTINGS, weight_decay=1e-3))
+    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=decayed))
     base_model(DENSE, 0, laboratory)
-    assert fits == [0, 0, 0]
+    assert fits == [0, 0]
 
 
 def test_every_training_source_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,11 @@ from gnn.compression import FineGrained, GlobalMagnitude, compress
 from gnn.errors import UnknownNameError
 from gnn.layers import SplineConvolution
 from gnn.models import GraphModel
-from gnn.models.spline import SplineNet
-from gnn.runtime import compile_inference
+from gnn.models.spline import SplineInputs, SplineNet
+from gnn.runtime import compile_inference, model_inference
 from gnn.runtime.spline import SplineInference
 from gnn.tasks import NodeClassification
-from gnn.training import logits_of
+from gnn.training import outputs_of
 
 NewModel = Callable[[int], GraphModel]
 
@@ -31,7 +31,9 @@ def model(new_model: NewModel) -> SplineNet:
 
 
 def own_logits(model: GraphModel, task: NodeClassification) -> Tensor:
-    return logits_of(model, model.prepare(task))
+    model.eval()
+    with torch.no_grad():
+        return model(model.prepare(task))
 
 
 def compile_spline(model: GraphModel, task: NodeClassification) -> SplineInference:
@@ -129,3 +131,32 @@ def test_calling_changes_neither_model_nor_task(model: SplineNet, small_task: No
 def test_an_unknown_runtime_is_refused(model: SplineNet, small_task: NodeClassification) -> None:
     with pytest.raises(UnknownNameError, match=r"^unknown runtime 'splin'; valid are: .*spline"):
         compile_inference("splin", model, small_task)
+
+
+def test_a_model_without_a_runtime_runs_as_it_is(model: SplineNet, small_task: NodeClassification) -> None:
+    expected = outputs_of(model, small_task, model.prepare(small_task), "test")
+    model.train()
+    inference = model_inference(model, small_task)
+    assert not model.training
+    first = inference()
+    assert torch.equal(first, expected)
+    assert first.shape == (50, 7)
+    assert torch.equal(inference(), first)
+    assert not first.requires_grad
+
+
+def test_a_model_is_prepared_for_its_inference_once(
+    model: SplineNet, small_task: NodeClassification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[NodeClassification] = []
+    prepare = model.prepare
+
+    def note(task: NodeClassification) -> SplineInputs:
+        prepared.append(task)
+        return prepare(task)
+
+    monkeypatch.setattr(model, "prepare", note)
+    inference = model_inference(model, small_task)
+    inference()
+    inference()
+    assert prepared == [small_task]

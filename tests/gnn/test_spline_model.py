@@ -170,6 +170,7 @@ def test_target_indegree_without_edges_is_empty() -> None:
 def test_training_settings_are_those_of_the_paper() -> None:
     registered = MODELS["spline"]
     assert registered.task_kinds == ("node-classification",)
-    assert (registered.training.learning_rate, registered.training.weight_decay) == (0.01, 5e-3)
-    assert (registered.training.epochs, registered.training.patience) == (200, 100)
-    assert (registered.fine_tuning.learning_rate, registered.fine_tuning.epochs) == (0.01, 30)
+    recipe = registered.recipe
+    assert (recipe.training.learning_rate, recipe.training.weight_decay) == (0.01, 5e-3)
+    assert (recipe.training.epochs, recipe.training.patience) == (200, 100)
+    assert (recipe.fine_tuning.learning_rate, recipe.fine_tuning.epochs) == (0.01, 30)

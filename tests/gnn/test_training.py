@@ -67,9 +67,9 @@ def validations(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Validation, str]]
     return seen
 
 
-def invent_validations(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], losses: list[float]) -> list[str]:
+def invent_validations(monkeypatch: pytest.MonkeyPatch, scores: list[float], losses: list[float]) -> list[str]:
     """Let validation say these things, epoch by epoch; returns the list that receives the weights' fingerprints."""
-    script: Iterator[tuple[float, float]] = iter(zip(accuracies, losses, strict=True))
+    script: Iterator[tuple[float, float]] = iter(zip(scores, losses, strict=True))
     weights: list[str] = []
 
     def say(model: GraphModel, task: NodeClassification, inputs: object) -> Validation:  # noqa: ARG001
@@ -114,7 +114,7 @@ def test_the_weights_of_the_best_validation_are_left(
     model = new_model(0)
     fitted = fit(model, small_task, TrainingSettings(0.05, 0.0, epochs=40, patience=40), 0)
     assert fitted.epochs == len(validations) == 40
-    best = max(range(40), key=lambda epoch: (validations[epoch][0].accuracy, -validations[epoch][0].loss))
+    best = max(range(40), key=lambda epoch: (validations[epoch][0].score, -validations[epoch][0].loss))
     assert fitted.best_epoch == best + 1
     assert fitted.best_epoch < 40  # otherwise the last weights would do
     assert fitted.validation == validations[best][0]
@@ -123,7 +123,7 @@ def test_the_weights_of_the_best_validation_are_left(
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "losses", "best_epoch"),
+    ("scores", "losses", "best_epoch"),
     [
         ([0.5, 0.4, 0.4, 0.4], [1, 1, 1, 1], 1),
         ([0.5, 0.4, 0.4, 0.6, 0.1, 0.1, 0.1], [1] * 7, 4),
@@ -134,15 +134,16 @@ def test_the_weights_of_the_best_validation_are_left(
 def test_training_stops_three_epochs_after_the_best(
     monkeypatch: pytest.MonkeyPatch,
     small_task: NodeClassification,
-    accuracies: list[float],
+    scores: list[float],
     losses: list[float],
     best_epoch: int,
 ) -> None:
-    weights = invent_validations(monkeypatch, accuracies, losses)
+    weights = invent_validations(monkeypatch, scores, losses)
     model = build_model_for("spline", small_task)
     fitted = fit(model, small_task, replace(SHORT, patience=3), 0)
     assert (fitted.best_epoch, fitted.epochs) == (best_epoch, best_epoch + 3)
-    assert fitted.validation == Validation(accuracies[best_epoch - 1], losses[best_epoch - 1])
+    assert not fitted.truncated
+    assert fitted.validation == Validation(scores[best_epoch - 1], losses[best_epoch - 1])
     assert state_sha256(model) == weights[best_epoch - 1]
 
 
@@ -157,7 +158,7 @@ def test_training_stops_three_epochs_after_the_best(
         (Validation(0.4, 0.1), Validation(0.5, 1.0), False),
     ],
 )
-def test_accuracy_decides_before_loss(one: Validation, other: Validation | None, better: bool) -> None:
+def test_the_score_decides_before_the_loss(one: Validation, other: Validation | None, better: bool) -> None:
     assert one.better_than(other) is better
 
 
@@ -179,9 +180,9 @@ def test_after_step_runs_after_every_step_and_before_its_validation(
 
 def test_training_learns(new_model: NewModel, small_task: NodeClassification) -> None:
     model = new_model(0)
-    before = evaluate(model, small_task)
+    before = evaluate(model, small_task).score
     fit(model, small_task, TrainingSettings(0.01, 5e-3, epochs=60, patience=60), 0)
-    assert evaluate(model, small_task) > before + 0.3
+    assert evaluate(model, small_task).score > before + 0.3
 
 
 def test_weight_decay_and_learning_rate_are_used(new_model: NewModel, small_task: NodeClassification) -> None:
@@ -230,11 +231,16 @@ def test_too_high_a_learning_rate_is_an_error_in_its_last_epoch_too(
         {"weight_decay": -1e-9},
         {"weight_decay": float("nan")},
         {"weight_decay": float("inf")},
+        {"batch_size": 0},
+        {"batch_size": -1},
+        {"most_epochs": 11},
+        {"most_epochs": 0},
+        {"select_by": "accuracy"},
     ],
 )
 def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
     (name, value) = next(iter(change.items()))
-    with pytest.raises(SettingError, match=rf"{name} {value}\b"):
+    with pytest.raises(SettingError, match=rf"{name} {value!r}(?!\w)"):
         replace(SHORT, **change)
 
 
@@ -265,4 +271,5 @@ def test_evaluation_is_the_share_of_right_test_nodes(new_model: NewModel, small_
     model = new_model(0).eval()
     test = small_task.split.test
     right = model(model.prepare(small_task)).argmax(1)[test] == small_task.graph.labels[test]
-    assert evaluate(model.train(), small_task) == right.double().mean().item()
+    evaluation = evaluate(model.train(), small_task)
+    assert (evaluation.score, evaluation.others) == (right.double().mean().item(), {})

@@ -1,0 +1,58 @@
+"""What models of one kind of task have in common: how they are fed, trained and asked."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gnn.models.registry import GraphModel
+from gnn.tasks import GraphBatch, GraphClassification, LinkPrediction, NodeClassification
+
+
+class NodeClassifier(GraphModel):
+    """A model whose `forward(inputs)` gives the logits of all nodes, [nodes, classes]; one step is one epoch."""
+
+    def losses(self, task: NodeClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
+        """The loss of all training nodes at once."""
+        yield task.loss(self(inputs)[task.split.train], "train")
+
+    def outputs(self, task: NodeClassification, inputs: Any, part: str) -> Tensor:  # noqa: ANN401
+        """Logits of the nodes of one part."""
+        return self(inputs)[getattr(task.split, part)]
+
+
+class GraphClassifier(GraphModel):
+    """A model whose `forward(batch)` gives the logits of a batch of graphs, [graphs, classes]."""
+
+    def prepare(self, task: GraphClassification) -> dict[str, GraphBatch]:
+        """The parts that are evaluated, each as one batch; training graphs are shuffled into batches instead."""
+        return {part: task.batch(part) for part in ("validation", "test")}
+
+    def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
+        """The mean cross-entropy of one shuffled batch after the other."""
+        for batch in task.shuffled_batches(batch_size or len(task.split.train)):
+            yield functional.cross_entropy(self(batch), batch.labels)
+
+    def outputs(self, task: GraphClassification, inputs: dict[str, GraphBatch], part: str) -> Tensor:
+        """Logits of the graphs of one part."""
+        return self(inputs[part] if part in inputs else task.batch(part))
+
+
+class LinkPredictor(GraphModel):
+    """A model whose `forward(inputs)` embeds all nodes, [nodes, channels]; a pair's logit is `decode`d from them."""
+
+    def decode(self, embedding: Tensor, pairs: Tensor) -> Tensor:
+        """Logits of pairs of nodes, the inner product of their embeddings; pairs [2, pairs] -> [pairs]."""
+        return (embedding[pairs[0]] * embedding[pairs[1]]).sum(dim=1)
+
+    def losses(self, task: LinkPrediction, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
+        """Binary cross-entropy of all training edges and as many pairs without one, drawn anew."""
+        positive = task.train.positive
+        pairs = torch.cat([positive, task.draw_negatives(positive.shape[1])], dim=1)
+        yield task.loss(self.decode(self(inputs), pairs), "train")
+
+    def outputs(self, task: LinkPrediction, inputs: Any, part: str) -> Tensor:  # noqa: ANN401
+        """Logits of the pairs of one part."""
+        return self.decode(self(inputs), task.links(part).pairs)

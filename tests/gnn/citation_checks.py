@@ -1,0 +1,153 @@
+"""Small citation tasks, and what every model for them must survive."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from gnn import storage
+from gnn.determinism import deterministic
+from gnn.errors import SettingError
+from gnn.layers import CsrMatrix
+from gnn.models import GraphModel, build_model_for
+from gnn.tasks import Graph, LinkPrediction, Links, NodeClassification, Task
+from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
+from gnn.training import fit, outputs_of
+from gnn.training_settings import TrainingSettings
+from tests.gnn.conftest import build_small_task
+
+PLANTED = PlantedCitationGraph(
+    nodes=60, undirected_edges=120, class_sizes=(30, 30), edge_homophily=0.9, features=40, words_per_node=6.0
+)
+NO_EDGES = torch.zeros(2, 0, dtype=torch.int64)
+
+
+def link_task(messages: Tensor | None = None) -> LinkPrediction:
+    """60 nodes and 120 edges, the last 40 of them hidden; messages pass over `messages`, else over the first 80."""
+    tensors = plant_citation_graph(PLANTED)
+    features = CsrMatrix.from_coordinates(
+        tensors.feature_row, tensors.feature_column, torch.ones(len(tensors.feature_row)), tensors.shape
+    )
+    edges = tensors.edge_index[:, tensors.edge_index[0] < tensors.edge_index[1]]
+    generator = torch.Generator().manual_seed(0)
+    edges = edges[:, torch.randperm(edges.shape[1], generator=generator)]
+    apart = torch.stack([torch.arange(120) % 60, (torch.arange(120) * 7 + 31) % 60])
+    parts = [Links(edges[:, a:b], apart[:, a:b]) for a, b in ((0, 80), (80, 100), (100, 120))]
+    both = torch.cat([edges[:, :80], edges[:, :80].flip(0)], dim=1) if messages is None else messages
+    return LinkPrediction("planted-links", "planted", "clean", features, both, *parts, graph_edges=120, classes=2)
+
+
+def with_messages(task: Task, edge_index: Tensor) -> Task:
+    """The task with other edges to pass messages over."""
+    if isinstance(task, NodeClassification):
+        return replace(task, graph=Graph(task.graph.features, edge_index, task.graph.labels))
+    assert isinstance(task, LinkPrediction)
+    return replace(task, edge_index=edge_index)
+
+
+def messages_of(task: Task) -> Tensor:
+    """The edges that messages pass over."""
+    if isinstance(task, NodeClassification):
+        return task.graph.edge_index
+    assert isinstance(task, LinkPrediction)
+    return task.edge_index
+
+
+def renumbered(task: Task, number: Tensor) -> Task:
+    """The task with node i called number[i]; what a model gives for nodes has to move, for pairs to stay."""
+    if isinstance(task, NodeClassification):
+        labels = torch.empty_like(task.graph.labels).index_copy(0, number, task.graph.labels)
+        return replace(task, graph=Graph(_rows_moved(task.graph.features, number), number[messages_of(task)], labels))
+    assert isinstance(task, LinkPrediction)
+    links = {
+        part: Links(number[task.links(part).positive], number[task.links(part).negative])
+        for part in ("train", "validation", "test")
+    }
+    return replace(task, features=_rows_moved(task.features, number), edge_index=number[task.edge_index], **links)
+
+
+def _rows_moved(matrix: CsrMatrix, number: Tensor) -> CsrMatrix:
+    return CsrMatrix.from_coordinates(number[matrix.row], matrix.column, matrix.value, matrix.shape)
+
+
+def new_model(name: str, task: Task, seed: int = 0) -> GraphModel:
+    """A model whose biases matter."""
+    with deterministic(seed):
+        model = build_model_for(name, task)
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+@torch.no_grad()
+def of_all(model: GraphModel, task: Task) -> Tensor:
+    """What the model's forward pass gives, a row per node."""
+    return model.eval()(model.prepare(task))
+
+
+def check_equivariance(name: str, task: Task) -> None:
+    """Renumbering the nodes moves their outputs with them."""
+    model = new_model(name, task)
+    outputs = of_all(model, task)
+    number = torch.randperm(len(outputs), generator=torch.Generator().manual_seed(1))
+    assert outputs.std(dim=0).min() > 1e-3
+    torch.testing.assert_close(of_all(model, renumbered(task, number))[number], outputs, rtol=1e-4, atol=1e-5)
+    if isinstance(task, LinkPrediction):
+        of_pairs, moved = (outputs_of(model, t, model.prepare(t), "test") for t in (task, renumbered(task, number)))
+        torch.testing.assert_close(moved, of_pairs, rtol=1e-4, atol=1e-5)
+
+
+def check_isolated_nodes(name: str, task: Task) -> None:
+    """A node without edges depends on its own words only, and no output or gradient is lost to a division by zero."""
+    model = new_model(name, task)
+    messages = messages_of(task)
+    alone = with_messages(task, messages[:, (messages >= 5).all(dim=0)])
+    of_alone, without_edges = of_all(model, alone), of_all(model, with_messages(task, NO_EDGES))
+    torch.testing.assert_close(of_alone[:5], without_edges[:5], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(of_alone[5:], without_edges[5:], atol=1e-3)
+    for other in (alone, with_messages(task, NO_EDGES)):
+        model.zero_grad()
+        (loss,) = model.train().losses(other, model.prepare(other), None)
+        loss.backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def check_wrong_task(name: str, task: Task) -> None:
+    """A task of another kind is refused with a sentence."""
+    wrong = link_task() if isinstance(task, NodeClassification) else build_small_task()
+    with pytest.raises(SettingError) as caught:
+        build_model_for(name, wrong)
+    assert str(caught.value).startswith(
+        f"model {name!r} is for {task.kind}, not for {wrong.kind} ({wrong.name}); models that fit are: "
+    )
+
+
+def check_file(name: str, task: Task, folder: Path) -> None:
+    """A model read back from its file gives the same outputs to the bit."""
+    model = new_model(name, task)
+    storage.save(model, folder / "model.safetensors", model_name=name, task=task.name)
+    loaded = storage.load(folder / "model.safetensors").model
+    assert loaded.settings == model.settings
+    for part in ("validation", "test"):
+        outputs = [outputs_of(each, task, each.prepare(task), part) for each in (model, loaded)]
+        assert torch.equal(outputs[0], outputs[1])
+        assert len(outputs[0].unique()) > 5
+
+
+def check_learning(name: str, task: Task, settings: TrainingSettings) -> None:
+    """A short run lowers the loss on the training part, and the same seed gives the same bits again."""
+
+    def loss_of(model: GraphModel) -> float:
+        with torch.no_grad():
+            return float(task.loss(outputs_of(model, task, model.prepare(task), "train"), "train"))
+
+    models = [new_model(name, task), new_model(name, task)]
+    before = loss_of(models[0])
+    for model in models:
+        fit(model, task, settings, seed=0)
+    assert loss_of(models[0]) < 0.9 * before
+    for name_, tensor in models[0].state_dict().items():
+        assert torch.equal(tensor, models[1].state_dict()[name_])
