@@ -8,6 +8,7 @@ pytest_plugins = [
     "fixtures.measurement",
     "fixtures.gate",
     "fixtures.speed",
+    "fixtures.peak_memory",
     "fixtures.results",
     "fixtures.progress",
 ]
