@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from bench.matrix import TASKS
+from bench.report.paper_tables import paper_tables
 from bench.report.terminal import summary_table
+from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED
-from fixtures.session import open_session
+from fixtures.session import SESSION, open_session
 from fixtures.speed import Speed
 
 
@@ -19,13 +21,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
-    """Print one row per case and one line per speed."""
+    """Print one row per case, the paper's tables beside what was measured, and one line per speed."""
     reported = config.stash[REPORTED]
     if reported["record"]:
         terminalreporter.section("compressed graph neural networks")
         table = summary_table(reported["record"], failures_shown=config.option.gate != "report")
         terminalreporter.write_line(table)
+        laboratory = config.stash[SESSION].laboratory
+        asked = {record["task"] for record in reported["record"]}
+        statistics = {name: laboratory.task(name).statistics for name in TASKS if name in asked}
+        if tables := paper_tables(reported["record"], statistics):
+            protocol = laboratory.protocol
+            terminalreporter.section(f"the paper's tables, reported / measured under the {protocol} protocol")
+            terminalreporter.write_line(tables)
     for broken in reported["broken"]:
         terminalreporter.write_line(f"broken: {broken['test']} failed in its {broken['when']} and gave no result")
     for speed in reported["speed"]:
         terminalreporter.write_line(f"speed: {Speed(**speed).sentence}")
+    for memory in reported["memory"]:
+        terminalreporter.write_line(f"memory: {PeakMemory(**memory).sentence}")

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
+from bench.inferences import inferences
 from bench.matrix import PRUNING
-from bench.yardsticks import EAGER, REFERENCE
-from fixtures.artifacts import CaseRuns, RunCase
+from fixtures.artifacts import RunCase
 from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
 from fixtures.gate import Gate
-from fixtures.measurement import Inferences, Measure
+from fixtures.measurement import Measure
 from fixtures.records import build_record
 from gnn.case import Case
 from gnn.compression import FineGrained
 from gnn.experiment import Run
-from gnn.runtime import compile_inference
 
 CASES = PRUNING
 
@@ -23,18 +22,6 @@ def test_pruning(seeded_case: SeededCase, run_case: RunCase, measure: Measure, g
     runs = run_case(seeded_case)
     record = build_record(runs, measure(inferences(runs)))
     gate(record, runs, [finding for run in runs.runs for finding in achieved_sparsity(runs.case, run)])
-
-
-def inferences(runs: CaseRuns) -> Inferences:
-    """The first seed's model: eager, dense on our runtime, and compressed on our runtime."""
-    name, task, base = runs.case.model, runs.task, runs.base.model
-    return Inferences(
-        dense_model=f"{task.name}.{name}",
-        eager=EAGER[name](base, task),
-        reference=REFERENCE[name](base, task),
-        dense=compile_inference(name, base, task),
-        compressed=compile_inference(name, runs.runs[0].model, task),
-    )
 
 
 def achieved_sparsity(case: Case, run: Run) -> Iterator[Finding]:

@@ -39,10 +39,10 @@ def _figure(value: float | None, style: str, factor: float = 1.0) -> str:
 
 def _notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
     seeds = sorted({len(record["seeds"]) for record in records})
-    latency = records[0]["latency_s"]
+    batches = sorted({record["latency_s"]["batch"] for record in records})
     notes = [
-        f"means over {' or '.join(map(str, seeds))} seeds; latency: {latency['batch']}, one thread, "
-        f"{latency['statistic']}"
+        f"means over {' or '.join(map(str, seeds))} seeds; latency: {' or '.join(batches)}, one thread, "
+        f"{records[0]['latency_s']['statistic']}"
     ]
     runtime = [record["speedup"]["runtime"] for record in records if record["speedup"]["runtime"] is not None]
     if runtime:

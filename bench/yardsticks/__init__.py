@@ -3,12 +3,31 @@
 from collections.abc import Callable
 from typing import Any
 
+from bench.yardsticks.gin import eager_gin
+from bench.yardsticks.gin_reference import reference_gin
+from bench.yardsticks.gnnnet import eager_gnnnet
+from bench.yardsticks.gnnnet_reference import reference_gnnnet
+from bench.yardsticks.hgpsl import eager_hgpsl
+from bench.yardsticks.hgpsl_reference import reference_hgpsl
+from bench.yardsticks.ness import eager_ness
+from bench.yardsticks.ness_reference import reference_ness
 from bench.yardsticks.spline import eager_spline
 from bench.yardsticks.spline_reference import reference_spline
 from gnn.runtime import Inference
-from gnn.tasks import NodeClassification
 
-Yardstick = Callable[[Any, NodeClassification], Inference]
+Yardstick = Callable[[Any, Any], Inference]
 
-EAGER: dict[str, Yardstick] = {"spline": eager_spline}
-REFERENCE: dict[str, Yardstick] = {"spline": reference_spline}
+EAGER: dict[str, Yardstick] = {
+    "gin": eager_gin,
+    "gnnnet": eager_gnnnet,
+    "hgpsl": eager_hgpsl,
+    "ness": eager_ness,
+    "spline": eager_spline,
+}
+REFERENCE: dict[str, Yardstick] = {
+    "gin": reference_gin,
+    "gnnnet": reference_gnnnet,
+    "hgpsl": reference_hgpsl,
+    "ness": reference_ness,
+    "spline": reference_spline,
+}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.yardsticks.reference_bag import Bag, bag, bag_of
 from gnn.models.spline import SplineNet
 from gnn.runtime import Inference
 from gnn.tasks import NodeClassification
@@ -25,14 +26,14 @@ def reference_spline(model: SplineNet, task: NodeClassification) -> Inference:
 
     @torch.inference_mode()
     def infer() -> Tensor:
-        projected = _bag(*features, weights[0]).view(-1, len(biases[0]))
-        hidden = functional.elu_(_bag(*operator, projected).add_(biases[0]))
-        return _bag(*operator, (hidden @ weights[1]).view(-1, len(biases[1]))).add_(biases[1])
+        projected = bag(*features, weights[0]).view(-1, len(biases[0]))
+        hidden = functional.elu_(bag(*operator, projected).add_(biases[0]))
+        return bag(*operator, (hidden @ weights[1]).view(-1, len(biases[1]))).add_(biases[1])
 
     return infer
 
 
-def _operator(edge_index: Tensor, nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+def _operator(edge_index: Tensor, nodes: int) -> Bag:
     """Column, row pointer and value of the mean over in-edges, interpolated between two kernel points, and root."""
     source, target = edge_index
     node, in_degree = torch.arange(nodes, device=target.device), torch.bincount(target, minlength=nodes)
@@ -41,16 +42,8 @@ def _operator(edge_index: Tensor, nodes: int) -> tuple[Tensor, Tensor, Tensor]:
     column = torch.cat([3 * source, 3 * source + 1, 3 * node + 2])
     share = torch.stack([1 - position, position]) / in_degree[target]
     value = torch.cat([share[0], share[1], torch.ones_like(node, dtype=share.dtype)])
-    order = torch.argsort(row * 3 * nodes + column, stable=True)
-    pointer = functional.pad(torch.bincount(row, minlength=nodes).cumsum(0), (1, 0))
-    return column[order], pointer, value[order]
+    return bag_of(row, column, value, nodes)
 
 
 def _side_by_side(state: dict[str, Tensor], layer: str) -> Tensor:
     return torch.cat([*state[f"{layer}.weight"], state[f"{layer}.lin.weight"].t()], dim=1)
-
-
-def _bag(column: Tensor, pointer: Tensor, value: Tensor, table: Tensor) -> Tensor:
-    return functional.embedding_bag(
-        column, table, pointer, per_sample_weights=value, mode="sum", include_last_offset=True
-    )

@@ -93,6 +93,14 @@ def test_the_notes_say_how_the_numbers_came_about() -> None:
         assert words in table, words
 
 
+def test_the_notes_name_every_batch_once() -> None:
+    def batch(words: str) -> Record:
+        return record(words, latency_s={**record("a")["latency_s"], "batch": words})
+
+    table = summary_table([batch("a test pairs"), batch("a test graphs"), batch("a test pairs")])
+    assert "latency: a test graphs or a test pairs, one thread" in table
+
+
 def test_complaints_are_listed_below_the_table_in_the_order_of_the_cases() -> None:
     table = summary_table([judged("b", "fail", "b is worse"), judged("a", "not-measured", "a has none", "a has less")])
     assert table.endswith("\n\na has none\na has less\nb is worse")

@@ -21,7 +21,8 @@ RUN = (
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_an_interrupted_run_keeps_what_it_measured_and_says_so(tmp_path: Path, workers: str) -> None:
     results = tmp_path / "results.json"
-    arguments = ["bench", "-n", workers, "--data", "planted", "--seeds", "1", "--results", str(results)]
+    selection = ("-k", "cora-node.spline", "--data", "planted", "--seeds", "1")
+    arguments = ["bench", "-n", workers, *selection, "--results", str(results)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],

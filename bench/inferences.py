@@ -1,0 +1,21 @@
+"""What is timed: the first seed's model, plain eager, dense on our runtime, and as it came back from its file."""
+
+from bench.yardsticks import EAGER, REFERENCE
+from fixtures.artifacts import CaseRuns
+from fixtures.measurement import Inferences
+from gnn.runtime import RUNTIMES, compile_inference, model_inference
+
+
+def inferences(runs: CaseRuns) -> Inferences:
+    """The inferences of a case; a compared model, which has no runtime of ours, is only timed as it is."""
+    name, task, base, shipped = runs.case.model, runs.task, runs.base.model, runs.runs[0].model
+    dense_model = f"{task.name}.{name}"
+    if name not in RUNTIMES:
+        return Inferences(dense_model, compressed=model_inference(shipped, task))
+    return Inferences(
+        dense_model,
+        compressed=compile_inference(name, shipped, task),
+        eager=EAGER[name](base, task),
+        reference=REFERENCE[name](base, task),
+        dense=compile_inference(name, base, task),
+    )

@@ -1,0 +1,71 @@
+"""What is timed is what it says: the base model three times, and the model that was shipped."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from bench import inferences as module
+from bench.inferences import inferences
+from fixtures.artifacts import CaseRuns
+from gnn.case import Case
+from gnn.compression import Dense
+from gnn.experiment import BaseModel
+from gnn.models import MODELS, build_model_for
+from gnn.tasks import Task
+from tests.fixtures.conftest import made_up_run, small_task
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Stands for an inference: what was compiled, and for which model and task."""
+
+    how: str
+    model: object
+    task: Task
+
+
+def compiler(how: str) -> Callable[[Any, Task], Timed]:
+    return lambda model, task: Timed(how, model, task)
+
+
+@pytest.fixture
+def runs() -> CaseRuns:
+    task = replace(small_task(), name="planted-cora-node")
+    base, shipped, other = (build_model_for("spline", task) for _ in range(3))
+    shipped_runs = (made_up_run(0, 0.9, 0.9, shipped), made_up_run(1, 0.9, 0.9, other))
+    return CaseRuns(
+        Case("planted-cora-node", "spline", Dense()), task, shipped_runs, BaseModel(base, 1.0, 2, 3, truncated=False)
+    )
+
+
+@pytest.fixture
+def compared(runs: CaseRuns, monkeypatch: pytest.MonkeyPatch) -> CaseRuns:
+    """The same case of a model that has no runtime of ours."""
+    monkeypatch.setitem(MODELS._entries, "compared", MODELS["spline"])
+    return replace(runs, case=Case("planted-cora-node", "compared", Dense()))
+
+
+def test_a_compressed_model_is_compared_with_its_base_model(runs: CaseRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module.EAGER, "spline", compiler("eager"))
+    monkeypatch.setitem(module.REFERENCE, "spline", compiler("reference"))
+    monkeypatch.setattr(module, "compile_inference", Timed)
+    found = inferences(runs)
+    base, task = runs.base.model, runs.task
+    assert found.dense_model == "planted-cora-node.spline"
+    assert found.eager == Timed("eager", base, task)
+    assert found.reference == Timed("reference", base, task)
+    assert found.dense == Timed("spline", base, task)
+    assert found.compressed == Timed("spline", runs.runs[0].model, task)
+
+
+def test_a_compared_model_is_only_timed_as_it_came_back_from_its_file(compared: CaseRuns) -> None:
+    found = inferences(compared)
+    assert found.dense_model == "planted-cora-node.compared"
+    assert (found.eager, found.reference, found.dense) == (None, None, None)
+    model, task = compared.runs[0].model.eval(), compared.task
+    with torch.no_grad():
+        expected = model.outputs(task, model.prepare(task), "test")
+    assert torch.equal(found.compressed(), expected)
