@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,19 +19,16 @@ RUN = (
 )
 
 
-# Where the signal meets an instruction that CPython 3.11 gives no line number, pytest 9.2 breaks while it prints where.
-PYTEST_BREAKS = "unsupported operand type(s) for -: 'NoneType' and 'int'"
-
-
-def interrupt_after_the_first_case(workers: str, results: Path) -> tuple[int, str, int]:
-    """Exit status, output after the first case, and the number of cases there would have been."""
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_interrupted_run_keeps_what_it_measured_and_says_so(tmp_path: Path, workers: str) -> None:
+    results = tmp_path / "results.json"
     selection = ("-k", "cora-node.spline", "--data", "planted", "--seeds", "1")
     arguments = ["bench", "-n", workers, *selection, "--results", str(results)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     with subprocess.Popen(
         [sys.executable, "-c", RUN, *arguments],
         cwd=ROOT,
-        env={**environment, "GNN_CACHE": str(results.with_name("cache")), "PYTHONUNBUFFERED": "1"},
+        env={**environment, "GNN_CACHE": str(tmp_path / "cache"), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -42,20 +40,13 @@ def interrupt_after_the_first_case(workers: str, results: Path) -> tuple[int, st
             if first := re.match(r"\[ *1/(\d+)\]", line):
                 break
         assert first, "no case was finished"
+        # A moment later the next case is at work. Right now pytest is in between, at an instruction without a line
+        # number, and pytest 9.2 breaks when an interrupt's traceback holds one.
+        time.sleep(0.7)
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=120)
-    return process.returncode, output, int(first[1])
-
-
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_an_interrupted_run_keeps_what_it_measured_and_says_so(tmp_path: Path, workers: str) -> None:
-    results = tmp_path / "results.json"
-    for _ in range(3):
-        status, output, cases = interrupt_after_the_first_case(workers, results)
-        if PYTEST_BREAKS not in output:
-            break
-    assert status == pytest.ExitCode.INTERRUPTED, output
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     document = json.loads(results.read_text())
     assert document["exit_status"] == pytest.ExitCode.INTERRUPTED
-    assert 1 <= len(document["cases"]) < cases - 1
+    assert 1 <= len(document["cases"]) < int(first[1]) - 1
     assert all(case["id"] in output for case in document["cases"])
