@@ -4,20 +4,23 @@ import hashlib
 import json
 import struct
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from gnn.atomic_file import write_atomically
 from gnn.environment import environment
+from gnn.turns import offer_turn
 
 SHA256_BYTES = 32
+LOCK_TIMEOUT_S = 0.2
 # Read raw files or take part in training; what they make may change with their version.
 PACKAGES = ("numpy", "rdkit", "scipy", "torch-geometric")
 
@@ -54,7 +57,7 @@ class ArtifactStore:
         """Read the artifact, or build and write it; of several processes one builds and the others wait."""
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
+        with _waiting_in_turn(FileLock(path.with_suffix(".lock"))):
             if path.exists():
                 try:
                     return _decode(path.read_bytes())
@@ -68,6 +71,21 @@ class ArtifactStore:
             content = save(artifact.tensors, metadata={"facts": json.dumps(artifact.facts)})
             write_atomically(path, hashlib.sha256(content).digest() + content)
             return artifact
+
+
+@contextmanager
+def _waiting_in_turn(lock: FileLock) -> Iterator[None]:
+    # Whoever builds the artifact may be waiting for somebody who waits for this process to make way.
+    while True:
+        try:
+            lock.acquire(timeout=LOCK_TIMEOUT_S)
+            break
+        except Timeout:
+            offer_turn()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _decode(content: bytes) -> Artifact:

@@ -16,6 +16,7 @@ from gnn.models import GraphModel
 from gnn.preconditioning import preconditioning
 from gnn.tasks import Task
 from gnn.training_settings import TrainingSettings
+from gnn.turns import offer_turn
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def fit(
         while epoch < budget:
             epoch += 1
             validation = _epoch(training, epoch)
+            offer_turn()
             if validation.better_than(best, settings.select_by):
                 best, best_epoch, best_state = validation, epoch, copy.deepcopy(model.state_dict())
             elif epoch - best_epoch >= settings.patience:

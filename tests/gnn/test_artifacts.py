@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 import gnn.artifacts
 from gnn.artifacts import Artifact, ArtifactStore, CorruptArtifactWarning, environment
+from gnn.turns import taking_turns
 
 KEY = {"kind": "test", "number": 1, "nested": {"list": [1, 2.5, None, True]}}
 BUILD_IN_ANOTHER_PROCESS = """
@@ -191,3 +193,24 @@ def test_of_several_processes_one_builds(tmp_path: Path) -> None:
     assert outputs == {"[0, 1, 2, 3, 4] {'fact': 'yes'}\n"}
     assert (tmp_path / "builds").read_text() == "built\n"
     assert not list((tmp_path / "store").rglob("*.part"))
+
+
+def test_whoever_waits_for_an_artifact_offers_its_turn(
+    store: ArtifactStore, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gnn.artifacts, "LOCK_TIMEOUT_S", 0.01)
+    path = store.path(KEY).with_suffix(".lock")
+    path.parent.mkdir(parents=True)
+    builder_elsewhere = FileLock(path)
+    builder_elsewhere.acquire()
+    turns: list[int] = []
+
+    def offer() -> None:
+        turns.append(builder.builds)
+        if len(turns) == 3:
+            builder_elsewhere.release()
+
+    with taking_turns(offer):
+        store.load_or_build(KEY, builder)
+    assert turns == [0, 0, 0]
+    assert builder.builds == 1
