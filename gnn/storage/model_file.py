@@ -1,24 +1,28 @@
 """A compressed model as one file that really is small and needs nothing else to be loaded."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gnn.atomic_file import write_atomically
-from gnn.errors import StorageError
+from gnn.errors import StorageError, UnknownNameError
 from gnn.models import MODELS, GraphModel, build_model, settings_mapping
-from gnn.storage.codec import LARGEST_TENSOR_BYTES, Description, decode, encode
+from gnn.storage.container import Header, container_bytes, read_container
+from gnn.storage.layout import Layout
+from gnn.storage.precision import PRECISIONS, Precision
+from gnn.storage.quotation import quoted, reason_of
+from gnn.storage.state_streams import hold, pack, unpack
 
-FORMAT = "gnn-compression"
-VERSION = "1"
+# Far above the models here (0.9 MB at most). A file of a kilobyte can promise any size, so it is held against this
+# before memory is taken.
+LARGEST_STATE_BYTES = 2**26
+LARGEST_SETTING = 2**20
 
 
 @dataclass(frozen=True)
@@ -28,110 +32,141 @@ class LoadedModel:
     model: GraphModel
     model_name: str
     task: str
+    precision: str
 
 
-def save(model: GraphModel, path: Path, *, model_name: str, task: str) -> int:
+def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision: str = "fp32") -> int:
     """Write a model to `path` and return the size of the file in bytes.
 
-    The file is a safetensors container: one uint8 blob or two per tensor, and as metadata one JSON text with
-    the format's version, the model's name and settings, the task, a description of every tensor and a sha256
-    over all of it. The same model gives the same bytes. It is written through a temporary file. Raises
-    `UnknownNameError` and `StorageError`.
+    The file is a safetensors container that says all that is needed to load it (see `container_bytes`). "fp32" keeps
+    every bit; "fp16", "int8" and "int4" hold the prunable weights in fewer (see `gnn.storage.precision`), all else in
+    full. The same model gives the same bytes. They are written through a temporary file. Raises `UnknownNameError`,
+    and `StorageError` for a model that the format or the precision has no room for.
     """
     MODELS[model_name]
-    blobs: dict[str, bytes] = {}
-    descriptions: dict[str, object] = {}
-    for name, tensor in model.state_dict().items():
-        encoded = encode(tensor)
-        descriptions[name] = encoded.description
-        blobs |= {f"{name}/{part}": blob for part, blob in encoded.blobs.items()}
-    header = {
-        "version": VERSION,
-        "model": model_name,
-        "settings": settings_mapping(model),
-        "task": task,
-        "tensors": descriptions,
-    }
-    content = container_bytes(header, blobs)
+    chosen, layout = PRECISIONS[precision], Layout.of(model)
+    settings = settings_mapping(model)
+    try:
+        _check_settings(settings)
+        _check_size(layout)
+    except StorageError as error:
+        raise StorageError(f"the model cannot be stored: it {error}") from error
+    header = Header(model_name, settings, task, precision, layout.described(chosen.bit_width))
+    content = container_bytes(header, pack(model.state_dict(), layout, chosen))
     write_atomically(path, content)
     return len(content)
 
 
-def container_bytes(header: Mapping[str, object], blobs: Mapping[str, bytes]) -> bytes:
-    """The file's bytes: blobs as uint8 tensors, and the header with its checksum as the only metadata entry."""
-    text = json.dumps({**header, "sha256": _digest(header, blobs)}, sort_keys=True)
-    return safetensors_bytes({key: _as_tensor(blob) for key, blob in sorted(blobs.items())}, {FORMAT: text})
+def as_stored(model: GraphModel, precision: str) -> dict[str, Tensor]:
+    """The state that `load` gives back after `save` with this precision, without a file."""
+    layout, state = Layout.of(model), model.state_dict()
+    held = hold(state, layout, PRECISIONS[precision])
+    return {
+        name: layout.weight(name, PRECISIONS[precision].restore(held[name])) if name in held else tensor
+        for name, tensor in state.items()
+    }
 
 
 def load(path: Path) -> LoadedModel:
-    """Read a model file into a fresh model; raises `StorageError` with one sentence for any damage.
+    """Read a model file into a fresh model, in evaluation mode; raises `StorageError` with one sentence for any damage.
 
-    Blobs that no tensor describes are under the checksum like all others, and left alone.
+    Nothing of a file is executed, and no memory is taken for what it merely claims: its header, its settings and the
+    shapes it describes are compared with each other and with the limits of this module first.
     """
     try:
-        header, blobs = _read(path)
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise StorageError(f"{path} is not a readable model file ({error}); save the model again") from error
-    if header.get("version") != VERSION:
-        raise StorageError(
-            f"{path} is of format {FORMAT!r} version {header.get('version')!r}; this library reads version {VERSION!r}"
-        )
-    if header.pop("sha256", None) != _digest(header, blobs):
-        raise StorageError(f"{path} is damaged: its content does not match its sha256; save the model again")
-    try:
-        return _rebuild(header, blobs)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
-        # PyTorch appends a trace of its own to some messages; the first line is the sentence.
-        reason = str(error).partition("\n")[0]
-        raise StorageError(f"{path} does not describe a model of this library ({reason})") from error
-
-
-def _rebuild(header: Mapping[str, Any], blobs: Mapping[str, bytes]) -> LoadedModel:
-    with torch.device("meta"):
-        expected = build_model(header["model"], header["settings"]).state_dict()
-    if sum(tensor.nbytes for tensor in expected.values()) > LARGEST_TENSOR_BYTES:
-        raise StorageError(f"its settings ask for more than {LARGEST_TENSOR_BYTES} bytes: {header['settings']}")
-    described = {name: Description.parse(content) for name, content in header["tensors"].items()}
-    _check_state(expected, described)
-    state = {
-        name: decode(
-            content, {part.rpartition("/")[2]: blobs[part] for part in blobs if part.rpartition("/")[0] == name}
-        )
-        for name, content in header["tensors"].items()
-    }
-    model = build_model(header["model"], header["settings"])
-    model.load_state_dict(state)
+        header, streams = read_container(path)
+        precision = _precision(header.precision)
+        layout = _layout(header, precision)
+        state = unpack(streams, layout, precision)
+        model = build_model(header.model, header.settings)
+        model.load_state_dict(state)
+    except StorageError as error:
+        raise StorageError(f"{path} {error}") from error
     model.eval()
-    return LoadedModel(model, header["model"], header["task"])
+    return LoadedModel(model, header.model, header.task, header.precision)
 
 
-def _check_state(expected: Mapping[str, Tensor], described: Mapping[str, Description]) -> None:
-    if different := expected.keys() ^ described.keys():
-        raise StorageError(f"tensor {min(different)!r} is missing in the file or unknown to the model")
-    for name, tensor in expected.items():
-        if (tuple(tensor.shape), tensor.dtype) != (described[name].shape, described[name].dtype):
-            raise StorageError(
-                f"tensor {name!r} is {described[name].dtype} {described[name].shape}, the model's is {tensor.dtype} "
-                f"{tuple(tensor.shape)}"
-            )
+def _precision(name: str) -> Precision:
+    try:
+        return PRECISIONS[name]
+    except UnknownNameError as error:
+        known = ", ".join(PRECISIONS)
+        raise StorageError(
+            f"is stored as {quoted(name)}, which this library does not know; valid are: {known}"
+        ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    with safe_open(path, framework="pt") as file:
-        header = json.loads((file.metadata() or {}).get(FORMAT, "null"))
-        keys = list(file.keys())
-        # Before a tensor is read: torch's reader fails in its own ways on types that are not ours.
-        if not isinstance(header, dict) or any(file.get_slice(key).get_dtype() != "U8" for key in keys):
-            raise ValueError(f"a safetensors file, but not of the format {FORMAT!r}")
-        return header, {key: file.get_tensor(key).numpy().tobytes() for key in keys}
+def _layout(header: Header, precision: Precision) -> Layout:
+    """The layout of the model that a header's settings ask for, when that is the one it describes."""
+    try:
+        MODELS[header.model]
+    except UnknownNameError as error:
+        known = ", ".join(MODELS)
+        raise StorageError(
+            f"is of model {quoted(header.model)}, which this library does not know; valid are: {known}"
+        ) from error
+    _check_description(header.tensors)
+    _check_settings(header.settings)
+    model = _build_without_memory(header)
+    layout = Layout.of(model)
+    _check_size(layout)
+    expected = layout.described(precision.bit_width)
+    if different := expected.keys() ^ header.tensors.keys():
+        raise StorageError(
+            f"describes other tensors than its model has: {quoted(min(different))} is missing or too many"
+        )
+    for name, description in expected.items():
+        if header.tensors[name] != description:
+            described = quoted(header.tensors[name])
+            raise StorageError(f"describes tensor {name!r} as {described}, its model's is {description}")
+    return layout
 
 
-def _digest(header: Mapping[str, object], blobs: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
-    for key in sorted(blobs):
-        digest.update(f"{key} {len(blobs[key])};".encode() + blobs[key])
-    return digest.hexdigest()
+def _build_without_memory(header: Header) -> GraphModel:
+    """A model of shapes only, given up as soon as it has more parameters than are described."""
+    built = 0
+
+    def count(_module: nn.Module, name: str, _parameter: nn.Parameter) -> None:
+        nonlocal built
+        built += 1
+        if built > len(header.tensors):
+            raise StorageError(f"describes {len(header.tensors)} tensors, but its settings ask for more ({name!r})")
+
+    try:
+        with torch.device("meta"), register_module_parameter_registration_hook(count):
+            return build_model(header.model, header.settings)
+    except StorageError:
+        raise
+    except Exception as error:
+        # What a constructor makes of settings that no one ever tried is not known; its first line says enough.
+        raise StorageError(f"has settings that make no model {header.model!r} ({reason_of(error)})") from error
 
 
-def _as_tensor(blob: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(blob), dtype=torch.uint8)
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    for name, value in settings.items():
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST_SETTING:
+                given = f"{quoted(name)} of {quoted(number)}"
+                raise StorageError(f"has a setting {given}; at most {LARGEST_SETTING} is stored")
+
+
+def _check_size(layout: Layout) -> None:
+    shapes = [*layout.weights.values(), *layout.floats.values()]
+    size_bytes = 4 * sum(map(prod, shapes))
+    size_bytes += sum(dtype.itemsize * prod(shape) for dtype, shape in layout.others.values())
+    if size_bytes > LARGEST_STATE_BYTES:
+        raise StorageError(f"has settings that ask for {size_bytes} bytes; at most {LARGEST_STATE_BYTES} are stored")
+
+
+def _check_description(tensors: Mapping[str, Any]) -> None:
+    """Whether every tensor has a type, a shape of a credible size and a number of bits."""
+    for name, description in tensors.items():
+        try:
+            _, shape, _ = description
+            well_formed = all(type(size) is int and size >= 0 for size in shape)
+        except (TypeError, ValueError):
+            well_formed = False
+        if not well_formed:
+            raise StorageError(f"describes tensor {quoted(name)} as {quoted(description)}, which is no tensor")
+        if prod(description[1]) > LARGEST_STATE_BYTES:
+            raise StorageError(f"describes tensor {quoted(name)} as {quoted(description)}; no model here is that large")

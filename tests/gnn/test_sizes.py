@@ -90,6 +90,61 @@ def test_entropy_bound_by_hand() -> None:
     assert storage.entropy_bound_bytes(Four()) == pytest.approx(expected, rel=1e-12)
 
 
+def test_entropy_bound_of_codes_by_hand() -> None:
+    # halved in INT4, a scale for each of 2 rows: [0, 5, 0, -7] and [2, 0, 7, 0] have 4 zeros, 2, -7, 5 and 7 in 8
+    # places; zero and its scales count nothing but 2 bytes per row; the others are as above.
+    codes = (4 * math.log2(8 / 4) + 4 * math.log2(8)) / 8
+    counts = 4 * (0.25 * math.log2(4) + 0.75 * math.log2(4 / 3)) / 8 + 8
+    assert storage.entropy_bound_bytes(Four(), "int4") == pytest.approx(codes + 4 + 8 + 4 + counts, rel=1e-12)
+
+
+def test_entropy_bound_of_fp16_has_two_bytes_per_weight() -> None:
+    model = Four()
+    # 4 values of halved are weights, 2 of full are not, zero has none.
+    difference = storage.entropy_bound_bytes(model) - storage.entropy_bound_bytes(model, "fp16")
+    assert difference == pytest.approx(4 * 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8", "int4"])
+def test_the_bound_of_a_model_is_that_of_what_its_file_gives_back(tmp_path: Path, precision: str) -> None:
+    model = new_model(0.7)
+    storage.save(model, tmp_path / "m", model_name="spline", task="x", precision=precision)
+    loaded = storage.load(tmp_path / "m").model
+    assert storage.entropy_bound_bytes(loaded, precision) == storage.entropy_bound_bytes(model, precision)
+
+
+def trained_like(name: str, settings: dict[str, object], sparsity: float) -> GraphModel:
+    """Normal weights, most of them small, as training leaves them."""
+    torch.manual_seed(0)
+    model = build_model(name, settings)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape) * 0.1)
+    compress(model, FineGrained(sparsity))
+    return model
+
+
+TARGETS = {
+    "spline": {"in_channels": 1433, "out_channels": 7},
+    "ness": {"in_channels": 1433},
+    "hgpsl": {"in_channels": 4, "out_channels": 2, "dropout": 0.5, "feature_scaling": "asinh"},
+    "gnnnet": {"in_channels": 9, "out_channels": 2},
+    "gin": {"in_channels": 9, "out_channels": 2},
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_files_are_near_the_entropy_and_their_container_is_small(tmp_path: Path, name: str, precision: str) -> None:
+    for sparsity in (0.0, 0.9):
+        model = trained_like(name, TARGETS[name], sparsity)
+        storage.save(model, tmp_path / "m", model_name=name, task="cora-node-of-some-kind", precision=precision)
+        sizes = storage.file_sizes(tmp_path / "m")
+        # Trained models stay within 3% (bench/test_storage.py); weights without any structure are the worst case.
+        assert sizes.payload <= 1.04 * storage.entropy_bound_bytes(model, precision)
+        assert sizes.overhead < 1500
+
+
 def test_entropy_bound_of_nothing_is_nothing() -> None:
     empty = nn.Module()
     empty.register_buffer("none", torch.zeros(0, 3))

@@ -1,15 +1,16 @@
 """Faults to plant in a run of the suite: a pytest plugin that breaks what GNN_FAULT names."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import gnn.experiment
-import gnn.storage.model_file
+import gnn.storage.state_streams
 from gnn.models import GraphModel
 from gnn.runtime.spline import SplineInference
 
@@ -27,14 +28,8 @@ def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
 
 
 def add_dense_tensor(patch: pytest.MonkeyPatch) -> None:
-    """Leave a dense tensor in the file, as a forgotten optimiser state would."""
-    to_bytes = gnn.storage.model_file.container_bytes
-    extra = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)).numpy().tobytes()
-
-    def broken(header: Mapping[str, object], blobs: Mapping[str, bytes]) -> bytes:
-        return to_bytes(header, {**blobs, "exp_avg/values": extra})
-
-    patch.setattr(gnn.storage.model_file, "container_bytes", broken)
+    """Leave every tensor dense in the file, zeros and all, as a writer that forgot its mask would."""
+    patch.setattr(gnn.storage.state_streams, "kept_elements", lambda elements: np.ones(len(elements), dtype=bool))
 
 
 def damage_baseline(patch: pytest.MonkeyPatch) -> None:

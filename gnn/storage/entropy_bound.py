@@ -1,0 +1,22 @@
+"""The least that an order-0 coder needs for a model: what a file is measured against."""
+
+from torch import nn
+
+from gnn.storage.layout import Layout
+from gnn.storage.precision import PRECISIONS, lossless_bound_bytes
+from gnn.storage.state_streams import hold
+
+
+def entropy_bound_bytes(model: nn.Module, precision: str = "fp32") -> float:
+    """Order-0 bound of a file's payload, a sum over tensors.
+
+    For a weight in INT8 or INT4: the entropy of its codes, zero among them, and two raw bytes per scale. For one in
+    FP32 or FP16 and for every tensor that is kept bit for bit: n H(p) / 8 bytes for which elements are not zero, and
+    the raw ones (see `lossless_bound_bytes`). An order-0 coder that knows every tensor's shares cannot do better; one
+    that sees rows die together, or that exponents repeat, can. Raises `StorageError` as `save` does.
+    """
+    layout, state = Layout.of(model), model.state_dict()
+    held = hold(state, layout, PRECISIONS[precision])
+    weights = sum(PRECISIONS[precision].bound_bytes(weight) for weight in held.values())
+    kept = [state[name].detach().cpu().numpy() for name in (*layout.floats, *layout.others)]
+    return weights + sum(map(lossless_bound_bytes, kept))

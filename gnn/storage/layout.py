@@ -1,0 +1,87 @@
+"""Which tensors a model's state has, and which of them a file may hold in fewer bits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gnn.compression.prunable import prunable_parameters
+from gnn.errors import StorageError
+from gnn.layers.hgpsl_convolution import HgpSlConvolution
+from gnn.layers.spline_convolution import SplineConvolution
+
+STATE_DTYPES = (torch.float32, torch.int64, torch.uint8, torch.bool)
+# Their weights have the output channels last, everything else has them first, as nn.Linear.
+_OUTPUT_LAST = (SplineConvolution, HgpSlConvolution)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shapes of the state's tensors by name: of `weights`, of other floats and, with their type, of all others.
+
+    Weights are what pruning may touch (`gnn.compression.prunable`); only they are held in fewer bits, one scale per
+    entry of their `output_axis`. Biases, normalisation and buffers are kept bit for bit.
+    """
+
+    weights: Mapping[str, tuple[int, ...]]
+    output_axis: Mapping[str, int]
+    floats: Mapping[str, tuple[int, ...]]
+    others: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "Layout":
+        """The layout of a model; raises `StorageError` for a type of tensor that the format does not hold."""
+        state = model.state_dict()
+        for name, tensor in state.items():
+            if tensor.dtype not in STATE_DTYPES:
+                valid = ", ".join(str(dtype).removeprefix("torch.") for dtype in STATE_DTYPES)
+                raise StorageError(f"tensors of type {tensor.dtype}, as {name!r}, cannot be stored; valid are: {valid}")
+        axes = {
+            name: getattr(module, parameter).dim() - 1 if isinstance(module, _OUTPUT_LAST) else 0
+            for name, module, parameter in prunable_parameters(model)
+            if state[name].dtype == torch.float32
+        }
+        rest = {name: tensor for name, tensor in state.items() if name not in axes}
+        return cls(
+            weights={name: tuple(tensor.shape) for name, tensor in state.items() if name in axes},
+            output_axis=axes,
+            floats={name: tuple(tensor.shape) for name, tensor in rest.items() if tensor.dtype == torch.float32},
+            others={
+                name: (tensor.dtype, tuple(tensor.shape))
+                for name, tensor in rest.items()
+                if tensor.dtype != torch.float32
+            },
+        )
+
+    def described(self, bit_width: int) -> dict[str, list[object]]:
+        """Type, shape and bits per element of every tensor, as JSON values."""
+        floats = {name: (torch.float32, shape, bit_width) for name, shape in self.weights.items()}
+        floats |= {name: (torch.float32, shape, 32) for name, shape in self.floats.items()}
+        others = {name: (dtype, shape, 8 * dtype.itemsize) for name, (dtype, shape) in self.others.items()}
+        return {
+            name: [str(dtype).removeprefix("torch."), list(shape), bits]
+            for name, (dtype, shape, bits) in {**floats, **others}.items()
+        }
+
+    def scale_count(self) -> int:
+        """Output channels of all weights."""
+        return sum(shape[self.output_axis[name]] for name, shape in self.weights.items())
+
+    def matrix(self, name: str, weight: Tensor) -> np.ndarray:
+        """A weight as [positions, outputs]."""
+        array = np.moveaxis(weight.detach().cpu().numpy(), self.output_axis[name], -1)
+        return np.ascontiguousarray(array).reshape(self.matrix_shape(name))
+
+    def matrix_shape(self, name: str) -> tuple[int, int]:
+        """Positions and outputs of a weight."""
+        shape, axis = self.weights[name], self.output_axis[name]
+        return prod(shape[:axis] + shape[axis + 1 :]), shape[axis]
+
+    def weight(self, name: str, matrix: np.ndarray) -> Tensor:
+        """The weight that `matrix` was made of."""
+        shape, axis = self.weights[name], self.output_axis[name]
+        moved = matrix.reshape(*shape[:axis], *shape[axis + 1 :], shape[axis])
+        return torch.from_numpy(np.moveaxis(moved, -1, axis).copy())
