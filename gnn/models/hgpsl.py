@@ -13,6 +13,7 @@ from gnn.layers.hgpsl_convolution import HgpSlConvolution
 from gnn.layers.hgpsl_pool import HgpSlPool, degree_normalised
 from gnn.layers.segment_sparsemax import segment_of_entry, segment_sum
 from gnn.models.families import GraphClassifier
+from gnn.models.layer_widths import require_width_of_each, settle_widths
 from gnn.models.registry import MODELS, RegisteredModel
 from gnn.tasks import GraphBatch, Task
 from gnn.training_settings import Recipe, TrainingSettings
@@ -22,12 +23,14 @@ from gnn.training_settings import Recipe, TrainingSettings
 class HgpSlSettings:
     """Sizes and switches of HGP-SL; the defaults are those of the paper and of the official code.
 
-    `feature_scaling` is a name from `gnn.layers.feature_scaling`. Raises `SettingError` for bad ones.
+    `hidden_channels` is the width of all layers but `lin2`, which has half of it, or a tuple: the width of the
+    convolutions, which are added up and so have the same, of `lin1` and of `lin2`. `feature_scaling` is a name from
+    `gnn.layers.feature_scaling`. Raises `SettingError` for bad ones.
     """
 
     in_channels: int
     out_channels: int
-    hidden_channels: int = 128
+    hidden_channels: int | tuple[int, ...] = 128
     pooling_ratio: float = 0.5
     dropout: float = 0.0
     sample_neighbors: bool = True
@@ -37,16 +40,23 @@ class HgpSlSettings:
     feature_scaling: str = "none"
 
     def __post_init__(self) -> None:
-        sizes = (self.in_channels, self.out_channels, self.hidden_channels)
-        if not all(isinstance(size, int) and size >= 1 for size in sizes) or self.hidden_channels < 2:
+        sizes = (self.in_channels, self.out_channels, *settle_widths(self))
+        if not all(isinstance(size, int) and size >= 1 for size in sizes) or self.hidden_channels == 1:
             raise SettingError(
                 f"sizes of HGP-SL must be whole numbers from 1 on, hidden_channels from 2 on; they are {asdict(self)}"
             )
+        require_width_of_each(self.hidden_channels, 3)
         if not (0 < self.pooling_ratio <= 1 and 0 <= self.dropout < 1):
             raise SettingError(
                 f"pooling_ratio {self.pooling_ratio} must be in (0, 1] and dropout {self.dropout} in [0, 1)"
             )
         require_feature_scaling(self.feature_scaling)
+
+    @property
+    def hidden_widths(self) -> tuple[int, ...]:
+        """Channels of every convolution, of `lin1` and of `lin2`."""
+        hidden = self.hidden_channels
+        return hidden if isinstance(hidden, tuple) else (hidden, hidden, hidden // 2)
 
     @classmethod
     def for_task(cls, task: Task) -> "HgpSlSettings":
@@ -77,15 +87,15 @@ class HgpSlNet(GraphClassifier):
     def __init__(self, settings: HgpSlSettings) -> None:
         super().__init__()
         self.settings = settings
-        hidden = settings.hidden_channels
+        hidden, first, second = settings.hidden_widths
         self.conv1 = GraphConvolution(settings.in_channels, hidden)
         self.conv2 = HgpSlConvolution(hidden, hidden)
         self.conv3 = HgpSlConvolution(hidden, hidden)
         self.pool1 = _new_pool(settings)
         self.pool2 = _new_pool(settings)
-        self.lin1 = nn.Linear(2 * hidden, hidden)
-        self.lin2 = nn.Linear(hidden, hidden // 2)
-        self.lin3 = nn.Linear(hidden // 2, settings.out_channels)
+        self.lin1 = nn.Linear(2 * hidden, first)
+        self.lin2 = nn.Linear(first, second)
+        self.lin3 = nn.Linear(second, settings.out_channels)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of the graphs of a batch."""
@@ -105,7 +115,7 @@ class HgpSlNet(GraphClassifier):
         return self.classify(summary)
 
     def classify(self, summary: Tensor) -> Tensor:
-        """The MLP, summary [graphs, 2 * hidden_channels] -> [graphs, out_channels]."""
+        """The MLP, summary [graphs, twice the convolutions' channels] -> [graphs, out_channels]."""
         dropout = self.settings.dropout
         hidden = functional.dropout(functional.relu(self.lin1(summary)), dropout, self.training)
         hidden = functional.dropout(functional.relu(self.lin2(hidden)), dropout, self.training)
@@ -114,7 +124,7 @@ class HgpSlNet(GraphClassifier):
 
 def _new_pool(settings: HgpSlSettings) -> HgpSlPool:
     return HgpSlPool(
-        settings.hidden_channels,
+        settings.hidden_widths[0],
         settings.pooling_ratio,
         sample_neighbors=settings.sample_neighbors,
         sparse_attention=settings.sparse_attention,

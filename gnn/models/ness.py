@@ -12,6 +12,7 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.models.families import LinkPredictor
+from gnn.models.kept_features import keep_features, new_feature_mask, require_kept_features
 from gnn.models.registry import MODELS, RegisteredModel
 from gnn.tasks import LinkPrediction, Task
 from gnn.training_settings import Recipe, TrainingSettings
@@ -23,7 +24,8 @@ class NessSettings:
 
     The edges are split into `subgraphs` parts by `partition_seed` alone, so a model read from a file sees the parts it
     was trained on. Cora's validation pairs asked for 2 parts (NESS's config/cora.yaml has 4) and hardly mind
-    `edge_dropout`. `contrastive_weight` and `temperature` are those of `contrastive_loss`. Raises `SettingError` out of
+    `edge_dropout`. `contrastive_weight` and `temperature` are those of `contrastive_loss`. `kept_features` is
+    how many of the `in_channels` input features the model looks at, None for all of them. Raises `SettingError` out of
     range.
     """
 
@@ -34,6 +36,7 @@ class NessSettings:
     edge_dropout: float = 0.2
     contrastive_weight: float = 0.0
     temperature: float = 0.1
+    kept_features: int | None = None
 
     def __post_init__(self) -> None:
         sizes = (self.in_channels, self.channels, self.subgraphs)
@@ -50,6 +53,12 @@ class NessSettings:
                 f"temperature {self.temperature} of NESS must be above 0, contrastive_weight {self.contrastive_weight} "
                 "not below 0"
             )
+        require_kept_features(self.kept_features, self.in_channels)
+
+    @property
+    def used_features(self) -> int:
+        """Input channels of the encoder."""
+        return self.in_channels if self.kept_features is None else self.kept_features
 
     @classmethod
     def for_task(cls, task: Task) -> "NessSettings":
@@ -117,20 +126,26 @@ class Ness(LinkPredictor):
     higher ROC-AUC on Cora's validation pairs here (.958 against .944). A contrastive loss pulls a node's embeddings of
     two subgraphs together; there is no projection network for it, which would add parameters that Table 3 does not
     have.
+    The buffer `kept_features` [in_channels] names the input features that are used; it is there only when the
+    settings say how many.
     Shapes: embedding [nodes, channels].
     """
+
+    kept_features: Tensor | None
 
     def __init__(self, settings: NessSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.lin = nn.Linear(settings.in_channels, settings.channels)
+        self.register_buffer("kept_features", new_feature_mask(settings.kept_features, settings.in_channels))
+        self.lin = nn.Linear(settings.used_features, settings.channels)
 
     def prepare(self, task: LinkPrediction) -> NessInputs:
-        """Split the edges and normalise each part once."""
+        """Drop unused features, split the edges and normalise each part once."""
         pairs = undirected_edges(task.edge_index, task.nodes)
         subgraphs = SubgraphAdjacency.of(pairs, partition(pairs, self.settings), task.nodes, self.settings.subgraphs)
         adjacency = subgraphs.normalised(torch.ones(subgraphs.edges, device=pairs.device))
-        return NessInputs(task.features, subgraphs, adjacency, _mean(adjacency, self.settings.subgraphs))
+        features = keep_features(task.features, self.kept_features, self.settings.used_features)
+        return NessInputs(features, subgraphs, adjacency, _mean(adjacency, self.settings.subgraphs))
 
     def forward(self, inputs: NessInputs) -> Tensor:
         """The mean embedding of every node."""

@@ -9,6 +9,7 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, SplineConvolution
 from gnn.models.families import NodeClassifier
+from gnn.models.kept_features import keep_features, new_feature_mask, require_kept_features
 from gnn.models.registry import MODELS, RegisteredModel
 from gnn.tasks import NodeClassification, Task
 from gnn.training_settings import Recipe, TrainingSettings
@@ -16,13 +17,17 @@ from gnn.training_settings import Recipe, TrainingSettings
 
 @dataclass(frozen=True)
 class SplineNetSettings:
-    """Sizes of SplineNet; the defaults are those of the paper's Table 3. Raises `SettingError` for bad ones."""
+    """Sizes of SplineNet; the defaults are those of the paper's Table 3. Raises `SettingError` for bad ones.
+
+    `kept_features` is how many of the `in_channels` input features the model looks at, None for all of them.
+    """
 
     in_channels: int
     out_channels: int
     hidden_channels: int = 16
     kernel_size: int = 2
     dropout: float = 0.5
+    kept_features: int | None = None
 
     def __post_init__(self) -> None:
         sizes = (self.in_channels, self.out_channels, self.hidden_channels, self.kernel_size)
@@ -34,6 +39,12 @@ class SplineNetSettings:
             raise SettingError(
                 f"dropout {self.dropout} is outside [0, 1); give the share of inputs to drop, such as 0.5"
             )
+        require_kept_features(self.kept_features, self.in_channels)
+
+    @property
+    def used_features(self) -> int:
+        """Input channels of the first layer."""
+        return self.in_channels if self.kept_features is None else self.kept_features
 
     @classmethod
     def for_task(cls, task: Task) -> "SplineNetSettings":
@@ -43,7 +54,7 @@ class SplineNetSettings:
 
 @dataclass(frozen=True, eq=False)
 class SplineInputs:
-    """Sparse features [nodes, in_channels] and each layer's aggregation operator (the same for both)."""
+    """Sparse features [nodes, used features] and each layer's aggregation operator (the same for both)."""
 
     features: CsrMatrix
     operator: CsrMatrix
@@ -57,21 +68,27 @@ class SplineNet(NodeClassifier):
 
     Source: the paper, Table 3 (69,143 parameters on Cora: 2 * 1433 * 16 + 1433 * 16 + 16 in the first layer,
     2 * 16 * 7 + 16 * 7 + 7 in the second); PyG, examples/cora.py.
+    The buffer `kept_features` [in_channels] names the input features that are used; it is there only when the
+    settings say how many.
     Shapes: logits [nodes, out_channels].
     """
+
+    kept_features: Tensor | None
 
     def __init__(self, settings: SplineNetSettings) -> None:
         super().__init__()
         self.settings = settings
         kernel_size = [settings.kernel_size]
-        self.conv1 = SplineConvolution(settings.in_channels, settings.hidden_channels, kernel_size)
+        self.register_buffer("kept_features", new_feature_mask(settings.kept_features, settings.in_channels))
+        self.conv1 = SplineConvolution(settings.used_features, settings.hidden_channels, kernel_size)
         self.conv2 = SplineConvolution(settings.hidden_channels, settings.out_channels, kernel_size)
 
     def prepare(self, task: NodeClassification) -> SplineInputs:
-        """Build the aggregation operator of the graph once."""
+        """Drop unused features and build the aggregation operator of the graph once."""
         graph = task.graph
         operator = self.conv1.operator(graph.edge_index, target_indegree(graph.edge_index), graph.features.shape[0])
-        return SplineInputs(graph.features, operator)
+        features = keep_features(graph.features, self.kept_features, self.settings.used_features)
+        return SplineInputs(features, operator)
 
     def forward(self, inputs: SplineInputs) -> Tensor:
         """Logits of every node; dropout on sparse features draws only for the entries that are there."""

@@ -36,6 +36,7 @@ def test_sizes_come_from_the_task(small_task: NodeClassification) -> None:
         "hidden_channels": 16,
         "kernel_size": 2,
         "dropout": 0.5,
+        "kept_features": None,
     }
     assert model(model.prepare(small_task)).shape == (210, 7)
 
@@ -49,7 +50,9 @@ def test_a_task_of_another_kind_is_refused_with_a_sentence(small_task: NodeClass
     )
 
 
-@pytest.mark.parametrize("change", [{}, {"hidden_channels": 5}, {"kernel_size": 3, "dropout": 0.25}])
+@pytest.mark.parametrize(
+    "change", [{}, {"hidden_channels": 5}, {"kernel_size": 3, "dropout": 0.25}, {"kept_features": 4}]
+)
 def test_settings_survive_json_and_build_the_same_model(change: dict[str, Any]) -> None:
     model = SplineNet(SplineNetSettings(**({"in_channels": 11, "out_channels": 3} | change)))
     rebuilt = build_model("spline", json.loads(json.dumps(settings_mapping(model))))
@@ -72,6 +75,9 @@ def test_settings_survive_json_and_build_the_same_model(change: dict[str, Any]) 
         {"in_channels": 11, "out_channels": 3, "kernel_size": 0},
         {"in_channels": 11, "out_channels": 3, "dropout": 1.5},
         {"in_channels": 11, "out_channels": 3, "dropout": float("nan")},
+        {"in_channels": 11, "out_channels": 3, "kept_features": 0},
+        {"in_channels": 11, "out_channels": 3, "kept_features": 12},
+        {"in_channels": 11, "out_channels": 3, "kept_features": 2.5},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
