@@ -1,22 +1,27 @@
 """One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
 
+import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gnn import storage
 from gnn.artifacts import Artifact, ArtifactStore
 from gnn.case import Case
-from gnn.compression import Masks, compress, fine_tune, sparsity_of
+from gnn.compression import TrainingContext, compress, fine_tune, sparsity_of
+from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
 from gnn.determinism import deterministic
 from gnn.errors import SettingError, StorageError
 from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
 from gnn.source_code import source_sha256
+from gnn.storage import FileSizes
 from gnn.tasks import DataSource, Task, load_task
 from gnn.tensor_bytes import tensor_bytes
 from gnn.training import evaluate, fit
@@ -49,11 +54,12 @@ class Laboratory:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of the dense file, of Algorithm 1, of the shipped file, and the order-0 entropy bound."""
+    """Bytes of the dense file, of Algorithm 1, of the shipped file, and the order-0 entropy bound of its payload."""
 
     dense: int
     algorithm1: int
     encoded: int
+    payload: int
     entropy_bound: float
 
 
@@ -62,8 +68,10 @@ class Run:
     """What one seed of a case gave; `model` is the one that was read back from its file.
 
     `accuracy` is the task's score, ROC-AUC for links. `layer_sparsity` is counted in that model, `masked_share` is what
-    the method removed from each tensor, and `state_entries` counts parameters and buffers. `best_epoch`, `epochs`
-    and `truncated` are those of the base model's training.
+    the method removed from each tensor by a mask, `compressed_tensors` how many tensors it took weights from,
+    `near_zero_share` the share of prunable weights that are almost zero, and `state_entries` counts parameters and
+    buffers. `best_epoch`, `epochs` and `truncated` are those of the base model's training or, when the method trained
+    a model anew, of that one.
     """
 
     seed: int
@@ -71,13 +79,16 @@ class Run:
     accuracy: float
     other_scores: dict[str, float]
     dense_accuracy: float
+    dense_parameters: int
     sparsity: float
     layer_sparsity: dict[str, float]
     masked_share: dict[str, float]
+    near_zero_share: float
     parameters: int
     nonzero_parameters: int
     state_entries: int
     compressed_tensors: int
+    weight_histograms: dict[str, WeightHistogram]
     size_bytes: Sizes
     training_s: float
     best_epoch: int
@@ -109,78 +120,122 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
     case = case.on(laboratory.sources[case.registered_task])
     task = laboratory.task(case.registered_task, seed)
     base = base_model(case, seed, laboratory)
-    model, training_s = base.model, base.training_s
-    dense = evaluate(model, task)
-    masks = compress(model, case.compression)
-    compressed_tensors = count_compressed(masks)
-    if not case.dense and compressed_tensors == 0:
+    dense = _Dense.of(base.model, task)
+    compressed = compress(base.model, case.compression, training_context(case, seed, laboratory, base))
+    if case.compression.compresses and compressed.compressed_tensors == 0:
         raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
+    training_s = base.training_s if compressed.training_s is None else compressed.training_s
     if case.fine_tune:
         settings = MODELS[case.model].recipe_for(task).fine_tuning
-        training_s += fine_tune(model, task, masks, settings, seed).cpu_s
-    loaded, encoded = ship(model, case)
-    sparsity, layer_sparsity = sparsity_of(loaded)
+        training_s += fine_tune(compressed.model, task, compressed.masks, settings, seed).cpu_s
+    loaded, file = ship(compressed.model, case)
     shipped = evaluate(loaded, task)
+    trained = compressed.fitted or base
     return Run(
         seed=seed,
         task_sha256=task.sha256,
         accuracy=shipped.score,
         other_scores=shipped.others,
-        dense_accuracy=dense.score,
-        sparsity=sparsity,
-        layer_sparsity=layer_sparsity,
-        masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in masks.kept.items()},
-        parameters=sum(parameter.numel() for parameter in loaded.parameters()),
-        nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in loaded.parameters()),
-        state_entries=sum(tensor.numel() for tensor in loaded.state_dict().values()),
-        compressed_tensors=compressed_tensors,
-        size_bytes=sizes_of(loaded, encoded),
+        dense_accuracy=dense.accuracy,
+        dense_parameters=dense.parameters,
+        **_counted_weights(loaded),
+        compressed_tensors=compressed.compressed_tensors,
+        masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in compressed.masks.kept.items()},
+        weight_histograms=weight_histograms(dense.state, loaded),
+        size_bytes=sizes_of(loaded, case.precision, dense=dense.size_bytes, file=file),
         training_s=training_s,
-        best_epoch=base.best_epoch,
-        epochs=base.epochs,
-        truncated=base.truncated,
+        best_epoch=trained.best_epoch,
+        epochs=trained.epochs,
+        truncated=trained.truncated,
         model=loaded,
     )
 
 
-def sizes_of(model: GraphModel, encoded: int) -> Sizes:
-    """All sizes of a model whose file has `encoded` bytes."""
+@dataclass(frozen=True, eq=False)
+class _Dense:
+    """What has to be known of the dense model before a method changes it."""
+
+    accuracy: float
+    parameters: int
+    size_bytes: int
+    state: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, model: GraphModel, task: Task) -> "_Dense":
+        return cls(
+            accuracy=evaluate(model, task).score,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            size_bytes=storage.dense_size_bytes(model),
+            state=copy.deepcopy(model.state_dict()),
+        )
+
+
+def _counted_weights(model: GraphModel) -> dict[str, Any]:
+    """The fields of a run that are counted in its model."""
+    sparsity, layer_sparsity = sparsity_of(model)
+    return {
+        "sparsity": sparsity,
+        "layer_sparsity": layer_sparsity,
+        "near_zero_share": near_zero_share(model),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "nonzero_parameters": sum(int(parameter.count_nonzero()) for parameter in model.parameters()),
+        "state_entries": sum(tensor.numel() for tensor in model.state_dict().values()),
+    }
+
+
+def sizes_of(model: GraphModel, precision: str, *, dense: int, file: FileSizes) -> Sizes:
+    """All sizes of a model in a file of this precision, whose dense form had `dense` bytes."""
     return Sizes(
-        dense=storage.dense_size_bytes(model),
+        dense=dense,
         algorithm1=storage.algorithm1_size_bytes(model),
-        encoded=encoded,
-        entropy_bound=storage.entropy_bound_bytes(model),
+        encoded=file.payload + file.overhead,
+        payload=file.payload,
+        entropy_bound=storage.entropy_bound_bytes(model, precision),
     )
 
 
-def count_compressed(masks: Masks) -> int:
-    """How many tensors really lost a weight."""
-    return sum(not bool(mask.all()) for mask in masks.kept.values())
+def ship(model: GraphModel, case: Case) -> tuple[GraphModel, FileSizes]:
+    """Write a model to a file, read it into a fresh one, compare bit for bit; the fresh model and the file's bytes.
 
-
-def ship(model: GraphModel, case: Case) -> tuple[GraphModel, int]:
-    """Write a model to a file, read it into a fresh one, compare bit for bit; the fresh model and the bytes.
-
-    Raises `StorageError` when a single bit differs.
+    What is compared with is what the file's precision makes of the weights, in FP32 the weights themselves. Raises
+    `StorageError` when a single bit differs.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        size_bytes = storage.save(model, path, model_name=case.model, task=case.task)
+        size_bytes = storage.save(model, path, model_name=case.model, task=case.task, precision=case.precision)
         loaded = storage.load(path).model.to(next(model.parameters()).device)
-        if path.stat().st_size != size_bytes:
-            raise StorageError(f"{case.id} wrote {path.stat().st_size} bytes but counted {size_bytes}")
+        sizes = storage.file_sizes(path)
+        if sizes.payload + sizes.overhead != size_bytes:
+            raise StorageError(f"{case.id} wrote {sizes.payload + sizes.overhead} bytes but counted {size_bytes}")
     restored = loaded.state_dict()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in storage.as_stored(model, case.precision).items():
         if not np.array_equal(tensor_bytes(tensor), tensor_bytes(restored[name])):
             raise StorageError(f"tensor {name} of {case.id} came back from its file with other bits")
-    return loaded, size_bytes
+    return loaded, sizes
+
+
+def training_context(case: Case, seed: int, laboratory: Laboratory, base: BaseModel) -> TrainingContext:
+    """How the base model was trained, for methods that train it again; what they build is kept with the artifacts."""
+    task = laboratory.task(case.registered_task, seed)
+    key = _base_key(case, seed, laboratory)
+
+    def remember(what: Mapping[str, object], build: Callable[[], Artifact]) -> Artifact:
+        return laboratory.store.load_or_build({**key, **what}, build)
+
+    return TrainingContext(
+        task=task,
+        recipe=MODELS[case.model].recipe_for(task),
+        seed=seed,
+        training_s=base.training_s,
+        initial=lambda: _initial_model(case, seed, laboratory),
+        remember=remember,
+    )
 
 
 def base_model(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
     """The dense model of a task, a model and a seed; trained once, then read from the artifact store."""
     task = laboratory.task(case.registered_task, seed)
-    with deterministic(seed):
-        model = build_model_for(case.model, task).to(laboratory.device)
+    model = _initial_model(case, seed, laboratory)
     settings = MODELS[case.model].recipe_for(task).training
 
     def train() -> Artifact:
@@ -188,23 +243,33 @@ def base_model(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
         names = ("cpu_s", "best_epoch", "epochs", "truncated")
         return Artifact(model.state_dict(), {name: repr(getattr(fitted, name)) for name in names})
 
-    key = {
-        "kind": "base model",
-        "task": task.sha256,
-        "protocol": task.protocol,
-        "model": [case.model, settings_mapping(model)],
-        "training": asdict(settings),
-        "seed": seed,
-        "code": training_code_sha256(),
-        "device": torch.device(laboratory.device).type,
-    }
-    artifact = laboratory.store.load_or_build(key, train)
+    artifact = laboratory.store.load_or_build(_base_key(case, seed, laboratory), train)
     model.load_state_dict(artifact.tensors)
     model.eval()
     facts = artifact.facts
     return BaseModel(
         model, float(facts["cpu_s"]), int(facts["best_epoch"]), int(facts["epochs"]), facts["truncated"] == "True"
     )
+
+
+def _initial_model(case: Case, seed: int, laboratory: Laboratory) -> GraphModel:
+    with deterministic(seed):
+        return build_model_for(case.model, laboratory.task(case.registered_task, seed)).to(laboratory.device)
+
+
+def _base_key(case: Case, seed: int, laboratory: Laboratory) -> dict[str, object]:
+    """All that determines a base model, as JSON values."""
+    task = laboratory.task(case.registered_task, seed)
+    return {
+        "kind": "base model",
+        "task": task.sha256,
+        "protocol": task.protocol,
+        "model": [case.model, settings_mapping(_initial_model(case, seed, laboratory))],
+        "training": asdict(MODELS[case.model].recipe_for(task).training),
+        "seed": seed,
+        "code": training_code_sha256(),
+        "device": torch.device(laboratory.device).type,
+    }
 
 
 def training_code_sha256() -> str:

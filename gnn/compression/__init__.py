@@ -3,17 +3,29 @@
 from gnn.compression.dense import Dense
 from gnn.compression.fine_grained import FineGrained
 from gnn.compression.global_magnitude import GlobalMagnitude
+from gnn.compression.gradual import Gradual
+from gnn.compression.l2 import L2
+from gnn.compression.lottery_ticket import LotteryTicket
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.prunable import prunable_parameters, sparsity_of
 from gnn.compression.registry import METHODS, CompressionSettings, compress, register_method
+from gnn.compression.structured import Structured
+from gnn.compression.subject import Compressed, Subject, TrainingContext
 
 __all__ = [
+    "L2",
     "METHODS",
+    "Compressed",
     "CompressionSettings",
     "Dense",
     "FineGrained",
     "GlobalMagnitude",
+    "Gradual",
+    "LotteryTicket",
     "Masks",
+    "Structured",
+    "Subject",
+    "TrainingContext",
     "compress",
     "fine_tune",
     "prunable_parameters",

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gnn.compression.masks import Masks
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
+from gnn.compression.subject import Compressed, Subject
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,17 @@ class Dense:
 
     method: ClassVar[str] = "dense"
 
+    @property
+    def compresses(self) -> bool:
+        """Nothing: a dense model is a control."""
+        return False
+
     def id_parts(self) -> tuple[str, ...]:
         """A dense model has no settings."""
         return ()
 
 
 @register_method(Dense)
-def keep_dense(model: GraphModel, settings: Dense) -> Masks:  # noqa: ARG001
+def keep_dense(subject: Subject, settings: Dense) -> Compressed:  # noqa: ARG001
     """Leave the model as it is."""
-    return Masks()
+    return subject.masked(Masks())

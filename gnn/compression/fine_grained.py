@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from torch.nn.utils import prune
 
-from gnn.compression.masks import Masks, harden_masks
+from gnn.compression.masks import harden_masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
+from gnn.compression.subject import Compressed, Subject
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class FineGrained(SparsitySettings):
 
 
 @register_method(FineGrained)
-def prune_fine_grained(model: GraphModel, settings: FineGrained) -> Masks:
+def prune_fine_grained(subject: Subject, settings: FineGrained) -> Compressed:
     """Zero the same share of the smallest weights in every layer, with a threshold of its own for each.
 
     Source: the paper, section 2.4 ("fine-grained Magnitude-Based Pruning"); torch.nn.utils.prune.
     """
-    targets = prunable_parameters(model)
+    targets = prunable_parameters(subject.model)
     for _, module, parameter in targets:
         prune.l1_unstructured(module, parameter, amount=float(settings.sparsity))
-    return harden_masks(model, targets)
+    return subject.masked(harden_masks(subject.model, targets))

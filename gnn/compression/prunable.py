@@ -19,6 +19,11 @@ class SparsitySettings:
                 f"sparsity {self.sparsity!r} is outside [0, 1); give the share of weights to remove, such as 0.5"
             )
 
+    @property
+    def compresses(self) -> bool:
+        """Pruning removes at least one weight, even when it was asked for none."""
+        return True
+
     def id_parts(self) -> tuple[str, ...]:
         """The setting as it stands in a case id, such as ("s0.8",)."""
         return (f"s{self.sparsity + 0.0:.15g}",)

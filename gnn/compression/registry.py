@@ -1,39 +1,44 @@
-"""The compression methods that are registered, and what all of them return."""
+"""The compression methods that are registered, and how one is called."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from gnn.compression.masks import Masks
+from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.models import GraphModel
 from gnn.registry import Registry
 
 
 class CompressionSettings(Protocol):
-    """A frozen dataclass of one method's settings; registering it adds its `method` name."""
+    """A frozen dataclass of one method's settings, registered by its `method` name."""
 
     method: ClassVar[str]
+
+    @property
+    def compresses(self) -> bool:
+        """Whether at least one tensor must lose a weight."""
+        ...
 
     def id_parts(self) -> tuple[str, ...]:
         """The settings as they stand in a case id, such as ("s0.8",)."""
         ...
 
 
-Compress = Callable[[GraphModel, Any], Masks]
+Compress = Callable[[Subject, Any], Compressed]
 
 METHODS: Registry["RegisteredMethod"] = Registry("method")
 
 
 @dataclass(frozen=True)
 class RegisteredMethod:
-    """A settings class and the function that compresses a model in place."""
+    """A settings class and the function that compresses a model."""
 
     settings_class: type[Any]
     compress: Compress
 
 
 def register_method(settings_class: type[Any]) -> Callable[[Compress], Compress]:
-    """Decorate the function that compresses a model in place; it is known by `settings_class.method`."""
+    """Decorate the function that compresses a subject; it is known by `settings_class.method`."""
 
     def decorate(compress: Compress) -> Compress:
         METHODS.add(settings_class.method, RegisteredMethod(settings_class, compress))
@@ -42,6 +47,9 @@ def register_method(settings_class: type[Any]) -> Callable[[Compress], Compress]
     return decorate
 
 
-def compress(model: GraphModel, settings: CompressionSettings) -> Masks:
-    """Compress a model in place with the method its settings belong to."""
-    return METHODS[settings.method].compress(model, settings)
+def compress(model: GraphModel, settings: CompressionSettings, training: TrainingContext | None = None) -> Compressed:
+    """Compress a model with the method its settings belong to; the model itself may be changed.
+
+    Methods that train need the training context and raise `SettingError` without it.
+    """
+    return METHODS[settings.method].compress(Subject(model, training), settings)

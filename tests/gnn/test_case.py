@@ -85,8 +85,19 @@ def test_real_data_keeps_the_name(kind: str) -> None:
 
 def test_settings_are_json_values_and_controls_are_known() -> None:
     pruned = Case("cora-node", "spline", GlobalMagnitude(0.8), fine_tune=True)
-    assert pruned.settings == {"sparsity": 0.8, "fine_tune": True}
+    assert pruned.settings == {"sparsity": 0.8, "fine_tune": True, "precision": "fp32"}
     assert not pruned.dense
     dense = Case("cora-node", "spline", Dense())
-    assert dense.settings == {"fine_tune": False}
+    assert dense.settings == {"fine_tune": False, "precision": "fp32"}
     assert dense.dense
+
+
+def test_a_precision_of_the_file_stands_before_the_fine_tuning() -> None:
+    case = Case("cora-node", "spline", GlobalMagnitude(0.9), fine_tune=True, precision="int8")
+    assert case.id == "cora-node.spline.global.s0.9.stored-int8.ft"
+    assert Case("cora-node", "spline", Dense(), precision="int4").id == "cora-node.spline.dense.stored-int4"
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match=r"^unknown precision 'int5'; valid are: fp16, fp32, int4, int8$"):
+        Case("cora-node", "spline", Dense(), precision="int5")

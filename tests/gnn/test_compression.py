@@ -106,7 +106,7 @@ def test_biases_and_buffers_are_untouched(method: type[Any]) -> None:
 @pytest.mark.parametrize("method", METHOD_CLASSES)
 def test_masks_tell_what_was_kept(method: type[Any]) -> None:
     model = random_model(2)
-    masks = compress(model, method(0.6))
+    masks = compress(model, method(0.6)).masks
     assert list(masks.kept) == PRUNABLE
     for name, kept in masks.kept.items():
         assert kept.dtype == torch.bool
@@ -128,7 +128,7 @@ def test_nothing_of_the_pruning_tool_is_left(method: type[Any]) -> None:
 
 def test_dense_changes_nothing() -> None:
     model, fresh = random_model(4), random_model(4)
-    masks = compress(model, Dense())
+    masks = compress(model, Dense()).masks
     assert masks.kept == {}
     assert sparsity_of(model)[0] == 0
     for name, tensor in fresh.state_dict().items():
@@ -154,7 +154,7 @@ def test_fine_tuning_keeps_pruned_weights_at_zero_and_trains_the_others(
     method: type[Any], new_model: NewModel, small_task: NodeClassification
 ) -> None:
     model = new_model(0)
-    masks = compress(model, method(0.7))
+    masks = compress(model, method(0.7)).masks
     before = weights_of(model)
     fitted = fine_tune(model, small_task, masks, TrainingSettings(0.01, 5e-3, epochs=5, patience=5), 0)
     assert fitted.epochs == 5

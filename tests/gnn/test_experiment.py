@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import ClassVar, cast
 
 import pytest
 import torch
@@ -12,10 +13,10 @@ import gnn.experiment
 from gnn import storage
 from gnn.artifacts import ArtifactStore
 from gnn.case import Case
-from gnn.compression import METHODS, Dense, FineGrained, GlobalMagnitude, Masks, sparsity_of
+from gnn.compression import METHODS, Compressed, Dense, FineGrained, GlobalMagnitude, Masks, Subject, sparsity_of
 from gnn.compression.registry import RegisteredMethod
 from gnn.errors import SettingError, StorageError
-from gnn.experiment import Laboratory, Run, base_model, count_compressed, run, ship, training_code_sha256
+from gnn.experiment import Laboratory, Run, base_model, run, ship, training_code_sha256
 from gnn.models import MODELS, GraphModel
 from gnn.tasks import DataSource, Task
 from gnn.training import Fitted, evaluate
@@ -216,8 +217,14 @@ def test_a_method_that_compresses_nothing_is_an_error(
 
 def test_tensors_count_as_compressed_when_they_lost_a_weight() -> None:
     all_kept, one_lost = torch.ones(3, dtype=torch.bool), torch.tensor([True, False, True])
-    assert count_compressed(Masks()) == 0
-    assert count_compressed(Masks({"a": all_kept, "b": one_lost, "c": all_kept})) == 1
+    model = SimpleNamespace()
+
+    def count(masks: dict[str, torch.Tensor], shrunk: tuple[str, ...] = ()) -> int:
+        return Compressed(cast(GraphModel, model), Masks(masks), shrunk=shrunk).compressed_tensors
+
+    assert count({}) == 0
+    assert count({"a": all_kept, "b": one_lost, "c": all_kept}) == 1
+    assert count({"a": all_kept, "b": one_lost}, shrunk=("b", "d")) == 2
 
 
 def test_accuracy_is_that_of_the_model_that_was_read_back(
@@ -240,8 +247,8 @@ def test_accuracy_is_that_of_the_model_that_was_read_back(
 def test_a_size_that_is_not_the_files_is_an_error(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     real = storage.save
 
-    def save_and_miscount(model: GraphModel, path: Path, *, model_name: str, task: str) -> int:
-        return real(model, path, model_name=model_name, task=task) - 1
+    def save_and_miscount(model: GraphModel, path: Path, *, model_name: str, task: str, precision: str) -> int:
+        return real(model, path, model_name=model_name, task=task, precision=precision) - 1
 
     monkeypatch.setattr(gnn.experiment.storage, "save", save_and_miscount)
     with pytest.raises(StorageError, match=r"^planted-cora-node\.spline\.dense wrote \d+ bytes but counted \d+$"):
@@ -252,7 +259,7 @@ def test_shipping_gives_a_fresh_model(new_model: Callable[[int], GraphModel]) ->
     model = new_model(0)
     loaded, size_bytes = ship(model, DENSE)
     assert same(weights(loaded), weights(model))
-    assert size_bytes > 0
+    assert size_bytes.payload > size_bytes.overhead > 0
     with torch.no_grad():
         model.get_parameter("conv1.bias").fill_(3.0)
     assert not same(weights(loaded), weights(model))
@@ -264,10 +271,11 @@ def test_a_new_method_needs_nothing_but_its_registration(
     class Beheading(Dense):
         method: ClassVar[str] = "beheading"
 
-    def behead(model: GraphModel, settings: Beheading) -> Masks:  # noqa: ARG001
-        masks = Masks({"conv2.weight": torch.zeros_like(model.get_parameter("conv2.weight"), dtype=torch.bool)})
-        masks.apply(model)
-        return masks
+    def behead(subject: Subject, settings: Beheading) -> Compressed:  # noqa: ARG001
+        weight = subject.model.get_parameter("conv2.weight")
+        masks = Masks({"conv2.weight": torch.zeros_like(weight, dtype=torch.bool)})
+        masks.apply(subject.model)
+        return subject.masked(masks)
 
     monkeypatch.setitem(METHODS._entries, "beheading", RegisteredMethod(Beheading, behead))
     outcome = run(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory)

@@ -1,0 +1,83 @@
+"""Models that a method trains anew: built once for a task, a model and a seed, then read from the artifact store."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gnn.artifacts import Artifact
+from gnn.compression.masks import Masks
+from gnn.compression.subject import Compressed, TrainingContext
+from gnn.models import GraphModel
+from gnn.source_code import source_sha256
+from gnn.training import Fitted, Validation
+
+# What every method shares that trains and masks; the training code itself is in the key of the context.
+SOURCES = ("compression/masks.py", "compression/prunable.py", "compression/retraining.py")
+_MASK = "mask of "
+
+
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """A model that was trained anew, the masks it was trained under, and the last training that made it.
+
+    `training_s` are the CPU seconds of all training that was needed for it.
+    """
+
+    model: GraphModel
+    masks: Masks
+    fitted: Fitted
+    training_s: float
+
+    @property
+    def compressed(self) -> Compressed:
+        """The same as the outcome of a method."""
+        return Compressed(self.model, self.masks, fitted=self.fitted, training_s=self.training_s)
+
+
+def remember_retrained(
+    training: TrainingContext,
+    what: Mapping[str, object],
+    sources: tuple[str, ...],
+    build: Callable[[], Retrained],
+) -> Retrained:
+    """Read what `build` gave before from the artifact store, or build it.
+
+    `what` holds all that determines it besides task, model and seed; `sources` are the files of this package, such as
+    "compression/l2.py", that do so too.
+    """
+    key = {**what, "method code": source_sha256(*SOURCES, *sources)}
+    return _from_artifact(training, training.remember(key, lambda: _to_artifact(build())))
+
+
+def _to_artifact(retrained: Retrained) -> Artifact:
+    masks = {f"{_MASK}{name}": mask for name, mask in retrained.masks.kept.items()}
+    fitted = retrained.fitted
+    facts = {
+        "training_s": retrained.training_s,
+        "best_epoch": fitted.best_epoch,
+        "epochs": fitted.epochs,
+        "cpu_s": fitted.cpu_s,
+        "score": fitted.validation.score,
+        "loss": fitted.validation.loss,
+        "truncated": int(fitted.truncated),
+    }
+    return Artifact({**retrained.model.state_dict(), **masks}, {name: repr(fact) for name, fact in facts.items()})
+
+
+def _from_artifact(training: TrainingContext, artifact: Artifact) -> Retrained:
+    model, facts = training.initial(), artifact.facts
+    state = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith(_MASK)}
+    model.load_state_dict(state)
+    model.eval()
+    masks = {
+        name: artifact.tensors[f"{_MASK}{name}"].to(parameter.device)
+        for name, parameter in model.named_parameters()
+        if f"{_MASK}{name}" in artifact.tensors
+    }
+    fitted = Fitted(
+        best_epoch=int(facts["best_epoch"]),
+        epochs=int(facts["epochs"]),
+        cpu_s=float(facts["cpu_s"]),
+        validation=Validation(float(facts["score"]), float(facts["loss"])),
+        truncated=bool(int(facts["truncated"])),
+    )
+    return Retrained(model, Masks(masks), fitted, float(facts["training_s"]))

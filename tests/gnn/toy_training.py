@@ -1,0 +1,43 @@
+"""A small dense model, trained for a moment, with all that a method needs to train it again."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gnn.artifacts import ArtifactStore
+from gnn.compression import Subject, TrainingContext
+from gnn.tasks import NodeClassification
+from gnn.training import fit
+from gnn.training_settings import Recipe, TrainingSettings
+from tests.gnn.conftest import build_small_model
+
+SETTINGS = TrainingSettings(0.01, 5e-3, epochs=12, patience=12, most_epochs=24)
+RECIPE = Recipe(SETTINGS, replace(SETTINGS, epochs=10, most_epochs=None))
+DENSE_S = 1000.0
+State = dict[str, Tensor]
+
+
+def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: Recipe = RECIPE) -> Subject:
+    """The SplineNet of a seed, trained; what a method remembers goes to `folder`."""
+    model, store = build_small_model(task, seed), ArtifactStore(folder)
+    fit(model, task, recipe.training, seed)
+    context = TrainingContext(
+        task=task,
+        recipe=recipe,
+        seed=seed,
+        training_s=DENSE_S,
+        initial=lambda: build_small_model(task, seed),
+        remember=lambda what, build: store.load_or_build({"toy": seed, **what}, build),
+    )
+    return Subject(model, context)
+
+
+def state_of(model: nn.Module) -> State:
+    return copy.deepcopy(model.state_dict())
+
+
+def same(one: State, other: State) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
