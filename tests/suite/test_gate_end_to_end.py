@@ -59,7 +59,7 @@ def without_measurements(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_workers_change_no_result(suite: Suite) -> None:
-    selection = ("-k", "cora-node.spline and (global.s0.9 or dense)", "--seeds", "2")
+    selection = ("-k", "cora-node.spline and (global.s0.9 or dense) and not stored", "--seeds", "2")
     alone, parallel = suite.run("-n", "0", *selection), suite.run("-n", "2", *selection)
     assert len(alone.records) == 4, alone.output
     assert alone.records.keys() == parallel.records.keys(), parallel.output
