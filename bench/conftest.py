@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from bench.matrix import TASKS
+from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
-from bench.report.terminal import summary_table
+from bench.report.terminal import summary_table, tracing_sentence
 from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED
 from fixtures.session import SESSION, open_session
@@ -34,9 +35,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             protocol = laboratory.protocol
             terminalreporter.section(f"the paper's tables, reported / measured under the {protocol} protocol")
             terminalreporter.write_line(tables)
+        if verdict := lottery_verdict(reported["record"]):
+            terminalreporter.section("winning lottery tickets")
+            terminalreporter.write_line(verdict)
     for broken in reported["broken"]:
         terminalreporter.write_line(f"broken: {broken['test']} failed in its {broken['when']} and gave no result")
     for speed in reported["speed"]:
         terminalreporter.write_line(f"speed: {Speed(**speed).sentence}")
     for memory in reported["memory"]:
         terminalreporter.write_line(f"memory: {PeakMemory(**memory).sentence}")
+    for tracing in reported["tracing"]:
+        terminalreporter.write_line(f"tracing: {tracing_sentence(tracing)}")

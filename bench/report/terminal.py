@@ -1,40 +1,56 @@
 """Records as the table that ends a run."""
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from tabulate import tabulate
 
 HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (x)", "latency ms (x)", "energy J (source)", "gate")
+UNEXPLAINED = "no reason was recorded"
 
 
 def summary_table(records: Sequence[Mapping[str, Any]], *, failures_shown: bool = False) -> str:
-    """One row per case, in the order of the ids, and below the table what else a reader must know.
+    """One row per case, in the order of the ids, under the task and model that it shares with its neighbours.
 
     (x) is how many times smaller or faster than the dense model on the same runtime; what was not measured
-    is a dash. `failures_shown` leaves out the reasons of failed cases, which pytest has printed already.
+    is a dash. Below the table stands what else a reader must know; `failures_shown` leaves out the reasons of failed
+    cases, which pytest has printed already.
     """
-    records = sorted(records, key=lambda record: record["id"])
-    table = tabulate([_row(record) for record in records], headers=HEADERS, disable_numparse=True)
+    records = sorted(records, key=lambda record: _split(record["id"]))
+    rows = []
+    for model, cases in groupby(records, key=lambda record: _split(record["id"])[0]):
+        rows.append([f"{model}:"])
+        rows += [_row(record) for record in cases]
+    table = tabulate(rows, headers=HEADERS, disable_numparse=True)
     return "\n".join([table, "", *_notes(records), *_complaints(records, failures_shown)])
 
 
+def _split(case_id: str) -> tuple[str, str]:
+    """Task and model of a case id, and the rest."""
+    task, model, method = case_id.split(".", 2)
+    return f"{task}.{model}", method
+
+
 def _row(record: Mapping[str, Any]) -> list[str]:
-    accuracy, energy, latency_s = record["accuracy"], record["energy_j"], record["latency_s"]["compressed"]
+    accuracy, energy = record["accuracy"], record["energy_j"]
     std = "" if accuracy["std"] is None else f" ± {accuracy['std']:.3f}"
     return [
         record["id"],
         f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
-        f"{_figure(latency_s, '.3f', 1e3)} ({_figure(record['speedup']['compression'], '.2f')}x)",
-        f"{_figure(energy['value'], '.3g')} ({energy['source']})",
+        _latency(record["latency_s"]["compressed"], record["speedup"]["compression"]),
+        "-" if energy["value"] is None else f"{energy['value']:.3g} ({energy['source']})",
         record["gate"]["status"],
     ]
 
 
-def _figure(value: float | None, style: str, factor: float = 1.0) -> str:
-    return "-" if value is None else format(value * factor, style)
+def _latency(latency_s: float | None, speedup: float | None) -> str:
+    if latency_s is None:
+        return "-"
+    return f"{latency_s * 1e3:.3f}" + ("" if speedup is None else f" ({speedup:.2f}x)")
 
 
 def _notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -52,7 +68,14 @@ def _notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if any(record["energy_j"]["source"] == "estimate" for record in records):
         notes.append("energy estimates follow CPU time by construction: they are no independent evidence")
-    return notes
+    reasons = Counter(
+        record["not_applicable"].get("latency_s.compressed", UNEXPLAINED)
+        for record in records
+        if record["latency_s"]["compressed"] is None
+    )
+    return notes + [
+        f"latency of {cases} case{'s' * (cases > 1)} was not measured: {reason}" for reason, cases in reasons.items()
+    ]
 
 
 def _complaints(records: Sequence[Mapping[str, Any]], failures_shown: bool) -> list[str]:
@@ -60,3 +83,13 @@ def _complaints(records: Sequence[Mapping[str, Any]], failures_shown: bool) -> l
     gates = [record["gate"] for record in records]
     reasons = [reason for gate in gates if gate["status"] != left_out for reason in gate["reasons"]]
     return ["", *reasons] if reasons else []
+
+
+def tracing_sentence(tracing: Mapping[str, Any]) -> str:
+    """What another tool makes of a model's channel groups: which it cuts as we do, and what happens at the others."""
+    groups: Mapping[str, str] = tracing["groups"]
+    same = [name for name, outcome in groups.items() if outcome == "same"]
+    others = "; ".join(f"{name}: {outcome}" for name, outcome in groups.items() if outcome != "same")
+    return f"{tracing['tool']} on {tracing['form']} cuts {len(same)} of {len(groups)} groups as we do" + (
+        f" ({others})" if others else ""
+    )

@@ -1,92 +1,43 @@
-"""The picture of a results file, from records made by hand."""
+"""The command that draws a results file."""
 
 import json
-import math
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from matplotlib.axes import Axes
 
-from bench.report.picture import COLORS, LABELS, draw, main
-from gnn.errors import GnnError
+from bench.report.figures import FIGURES
+from bench.report.picture import main
+from tests.bench.made_up_records import Record, made_up_record
 
-Record = dict[str, Any]
 MACHINE = {"cpu": "a processor", "instruction_set": "AVX9"}
-
-
-def record(method: str, size_ratio: float, mean: float, *, fine_tune: bool = False, std: float | None = 0.01) -> Record:
-    return {
-        "method": method,
-        "model": "spline",
-        "task": "a-task",
-        "seeds": [0, 1, 2],
-        "settings": {"fine_tune": fine_tune},
-        "size_ratio": size_ratio,
-        "accuracy": {"mean": mean, "std": std},
-    }
-
-
+HISTOGRAMS = {"a.weight": {"limit": 1.0, "before": [1, 5, 1], "after": [1, 0, 1], "zeros_before": 0, "zeros_after": 5}}
 RECORDS = [
-    record("dense", 0.85, 0.91),
-    record("dense", 0.85, 0.99, fine_tune=True),
-    *(record("global", ratio, mean) for ratio, mean in ((0.4, 0.90), (0.1, 0.80), (0.2, 0.85))),
-    record("global", 0.3, 0.89, fine_tune=True),
-    record("fine-grained", 0.25, 0.7, std=None),
+    made_up_record("cora-node.spline.dense"),
+    made_up_record("cora-node.spline.global.s0.5", weight_histograms=HISTOGRAMS),
+    made_up_record("cora-node.spline.l2.r0.1"),
+    made_up_record("bbbp.gnnnet.dense"),
 ]
 
 
-def axes_of(records: list[Record]) -> Axes:
-    (axes,) = draw(records, MACHINE).axes
-    return axes
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return write(tmp_path / "results.json", RECORDS)
 
 
-def points(axes: Axes, label: str) -> list[tuple[float, float]]:
-    (container,) = [found for found in axes.containers if found.get_label() == label]
-    line = container[0]
-    return [(float(x), float(y)) for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)]
+def write(path: Path, records: list[Record]) -> Path:
+    path.write_text(json.dumps({"cases": records, "machine": MACHINE}))
+    return path
 
 
-def test_every_method_has_a_line_for_each_kind_of_training_and_a_colour() -> None:
-    expected = [f"{label}, {words}" for label in LABELS.values() for words in ("fine-tuned", "not fine-tuned")]
-    assert [container.get_label() for container in axes_of(RECORDS).containers] == expected
-    assert LABELS.keys() == COLORS.keys()
+def draw(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["picture", *(str(argument) for argument in arguments)])
+    main()
 
 
-def test_a_line_goes_through_the_means_in_the_order_of_the_sizes() -> None:
-    axes = axes_of(RECORDS)
-    assert points(axes, "global magnitude pruning, not fine-tuned") == [(0.1, 0.80), (0.2, 0.85), (0.4, 0.90)]
-    assert points(axes, "global magnitude pruning, fine-tuned") == [(0.3, 0.89)]
-    assert points(axes, "fine-grained pruning, not fine-tuned") == [(0.25, 0.7)]
-
-
-def test_the_bars_are_standard_deviations_and_one_seed_has_none() -> None:
-    bars = {str(container.get_label()): container[2][0] for container in axes_of(RECORDS).containers}
-    low, high = bars["global magnitude pruning, fine-tuned"].get_segments()[0]
-    assert (low[1], high[1]) == pytest.approx((0.88, 0.90))
-    missing = bars["fine-grained pruning, not fine-tuned"].get_segments()
-    assert all(math.isnan(end[1]) for segment in missing for end in segment)
-
-
-def test_the_dense_line_is_that_of_the_model_that_was_not_trained_longer() -> None:
-    (line,) = [line for line in axes_of(RECORDS).get_lines() if line.get_label() == "dense"]
-    assert np.asarray(line.get_ydata()).tolist() == [0.91, 0.91]
-
-
-def test_the_picture_says_what_it_shows_and_where_it_was_measured() -> None:
-    axes = axes_of(RECORDS)
-    for words in ("spline", "a-task", "a processor", "AVX9"):
-        assert words in axes.get_title()
-    assert "3 seeds" in axes.get_ylabel()
-    assert axes.get_xscale() == "log"
-
-
-def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    results, picture = tmp_path / "results.json", tmp_path / "picture.svg"
-    results.write_text(json.dumps({"cases": RECORDS, "machine": MACHINE}))
+def test_the_command_writes_a_file(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "picture.svg"
     monkeypatch.setattr(sys, "argv", ["picture", str(results), str(picture)])
     monkeypatch.delitem(sys.modules, "bench.report.picture")
     runpy.run_module("bench.report.picture", run_name="__main__")
@@ -94,14 +45,72 @@ def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "dc:date" not in picture.read_text()
 
 
-def test_results_without_a_dense_case_are_refused() -> None:
-    with pytest.raises(GnnError, match="no dense case"):
-        draw([record("global", 0.5, 0.9)], MACHINE)
+def test_without_a_choice_the_picture_is_that_of_the_sizes(
+    tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, choice in (("default.svg", ()), ("chosen.svg", ("--figure", "size")), ("l2.svg", ("--figure", "l2"))):
+        draw(monkeypatch, results, tmp_path / name, *choice)
+    default, chosen, other = ((tmp_path / f"{name}.svg").read_bytes() for name in ("default", "chosen", "l2"))
+    assert default == chosen != other
 
 
-def test_the_same_results_give_the_same_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "results.json").write_text(json.dumps({"cases": RECORDS, "machine": MACHINE}))
+def test_a_folder_is_given_every_figure(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    draw(monkeypatch, results, folder)
+    assert {path.name for path in folder.iterdir()} == {f"{name}.svg" for name in FIGURES}
+
+
+def test_a_figure_without_records_is_left_out_of_a_folder_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    draw(monkeypatch, write(tmp_path / "results.json", RECORDS[:2]), folder)
+    assert {path.stem for path in folder.iterdir()} == set(FIGURES) - {"l2"}
+    assert "l2.svg: the results hold no regularized case" in capsys.readouterr().err
+
+
+def test_a_model_can_be_chosen(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(monkeypatch, results, tmp_path / "spline.svg", "--model", "cora-node.spline")
+    draw(monkeypatch, results, tmp_path / "gnnnet.svg", "--model", "bbbp.gnnnet")
+    draw(monkeypatch, results, tmp_path / "default.svg")
+    spline, gnnnet, default = ((tmp_path / f"{name}.svg").read_bytes() for name in ("spline", "gnnnet", "default"))
+    assert default == spline != gnnnet
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model", "bbbp.gin"), "no case of 'bbbp.gin'; they have: bbbp.gnnnet, cora-node.spline"),
+        (("--model", "bbbp.gnnnet", "--figure", "accuracy"), "the results hold no pruned case"),
+    ],
+)
+def test_what_the_results_do_not_hold_is_refused_with_one_sentence(
+    tmp_path: Path,
+    results: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    sentence: str,
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        draw(monkeypatch, results, tmp_path / "picture.svg", *arguments)
+    assert refused.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "picture.svg").exists()
+
+
+def test_a_file_that_holds_no_results_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results.json").write_text('{"cases": 1}')
+    with pytest.raises(SystemExit):
+        draw(monkeypatch, tmp_path / "results.json", tmp_path / "picture.svg")
+    assert "is not a file that --results wrote" in capsys.readouterr().err
+
+
+def test_the_same_results_give_the_same_picture(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("first.svg", "second.svg"):
-        monkeypatch.setattr(sys, "argv", ["picture", str(tmp_path / "results.json"), str(tmp_path / name)])
-        main()
+        draw(monkeypatch, results, tmp_path / name)
     assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
