@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bench.inferences import inferences
-from bench.matrix import PRUNING
+from bench.matrix import GRADUAL, PRUNING
 from fixtures.artifacts import RunCase
 from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
@@ -14,7 +14,7 @@ from gnn.case import Case
 from gnn.compression import FineGrained
 from gnn.experiment import Run
 
-CASES = PRUNING
+CASES = PRUNING + GRADUAL
 
 
 def test_pruning(seeded_case: SeededCase, run_case: RunCase, measure: Measure, gate: Gate) -> None:

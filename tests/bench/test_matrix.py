@@ -1,20 +1,25 @@
 """The table of cases is the paper's, and every snapshot belongs to one of its rows."""
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from bench.matrix import BASELINES, CONTROL, PRUNING, TABLE, TASKS
+from bench import matrix
+from bench.matrix import BASELINES, LOTTERY, PRUNING, REGULARIZATION, STORAGE, STRUCTURED, TABLE, TASKS
 from fixtures.cases import Row
 from gnn.case import Case
-from gnn.compression import Dense, FineGrained, GlobalMagnitude
+from gnn.compression import Dense
 from gnn.tasks import PLANTED_PREFIX
 from gnn.tasks import TASKS as REGISTERED_TASKS
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 SPARSITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-IN_EVERY_PROFILE = {0.5, 0.8, 0.9}
+GATED = {0.5, 0.8, 0.9}
+TARGETS = ("bbbp.gin", "bbbp.gnnnet", "cora-link.ness", "cora-node.spline", "proteins.hgpsl")
+# Importance and fine-tuning of structured pruning.
+KINDS = tuple((kind, end) for kind in ("", ".taylor") for end in ("", ".ft"))
 EVERY_PROFILE = {"quick": 3, "ci": 5, "paper": 10}
 DEAR = {"quick": 1, "ci": 5, "paper": 10}
 # Tables 2 and 4 of the paper, and the scaffold split of its BBBP.
@@ -56,10 +61,20 @@ def orphans(files: Iterable[Path]) -> list[str]:
     return sorted(file.name for file in files if file.name not in known)
 
 
+def ids(rows: Iterable[Row], profile: str = "paper") -> set[str]:
+    return {row.case.id for row in rows if profile in row.seeds}
+
+
 def test_every_case_is_there_once() -> None:
-    ids = [row.case.id for row in TABLE]
-    assert len(ids) == len(set(ids)) == 55
-    assert TABLE == BASELINES + PRUNING
+    table = [row.case.id for row in TABLE]
+    assert len(table) == len(set(table)) == 430
+    assert ids(TABLE) == set(table)
+
+
+def test_every_case_of_the_table_is_asked_by_one_test_file() -> None:
+    files = sorted(Path(matrix.__file__).parent.glob("test_*.py"))
+    asked = [getattr(import_module(f"bench.{file.stem}"), "CASES", ()) for file in files]
+    assert sorted(row.case.id for rows in asked for row in rows) == sorted(ids(TABLE))
 
 
 def test_the_baselines_are_those_of_the_papers_tables() -> None:
@@ -75,24 +90,64 @@ def test_dear_baselines_have_fewer_seeds_and_come_first() -> None:
     assert cheap == sorted(cheap)
 
 
-def test_the_only_dense_case_that_is_trained_longer_is_the_control() -> None:
-    assert PRUNING[0] is CONTROL
-    assert (CONTROL.case.id, CONTROL.case.compression) == ("cora-node.spline.dense.ft", Dense())
-    assert [row for row in PRUNING if row.case.dense] == [CONTROL]
+def test_every_target_is_trained_longer_as_a_control() -> None:
+    controls = {row.case.id for row in PRUNING if row.case.dense}
+    assert controls == {f"{target}.dense.ft" for target in TARGETS}
 
 
-@pytest.mark.parametrize("method", [GlobalMagnitude, FineGrained])
-@pytest.mark.parametrize("fine_tune", [False, True])
-def test_every_tenth_of_sparsity_is_asked_for(method: type[GlobalMagnitude | FineGrained], fine_tune: bool) -> None:
-    settings = [row.case.compression for row in PRUNING if row.case.fine_tune == fine_tune]
-    assert [setting for setting in settings if type(setting) is method] == [method(asked) for asked in SPARSITIES]
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("method", ["global", "fine-grained"])
+def test_every_tenth_of_sparsity_is_asked_for(target: str, method: str) -> None:
+    for end in ("", ".ft"):
+        assert {f"{target}.{method}.s{asked}{end}" for asked in SPARSITIES} <= ids(PRUNING)
+        gated = ids(PRUNING, "ci")
+        assert {asked for asked in SPARSITIES if f"{target}.{method}.s{asked}{end}" in gated} == GATED
+    quick = {one for one in ids(PRUNING, "quick") if one.startswith(f"{target}.{method}.")}
+    assert len(quick) == (6 if target == "cora-node.spline" else int(method == "global"))
 
 
-def test_every_pruned_case_has_the_seeds_of_its_profile() -> None:
-    assert len(PRUNING) == 37
-    for row in PRUNING:
-        everywhere = getattr(row.case.compression, "sparsity", 0.5) in IN_EVERY_PROFILE
-        assert row.seeds == (EVERY_PROFILE if everywhere else {"paper": 10}), row.case.id
+def test_every_target_is_narrowed_with_both_kinds_of_importance() -> None:
+    asked = {f"{target}.structured.s{s}{kind}{end}" for target in TARGETS for s in GATED for kind, end in KINDS}
+    assert ids(STRUCTURED) == asked
+    gated = ids(STRUCTURED, "ci")
+    assert {f"{target}.structured.s{s}.ft" for target in TARGETS for s in GATED} <= gated
+
+
+def test_every_target_is_stored_in_every_lossy_precision() -> None:
+    methods = ("dense", "global.s0.5", "global.s0.9")
+    asked = {
+        f"{target}.{method}.stored-{precision}{'' if method == 'dense' else '.ft'}"
+        for target in TARGETS
+        for method in methods
+        for precision in ("fp16", "int8", "int4")
+    }
+    assert ids(STORAGE) == ids(STORAGE, "ci") == asked
+
+
+def test_the_rates_are_those_of_the_papers_table() -> None:
+    powers, tenths = ("0", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2"), tuple(f"0.{tenth}" for tenth in range(1, 10))
+    rates = (*powers, *tenths, "1", "1e2", "1e3", "1e6")
+    regularized = {target for target in TARGETS if "gin" not in target}
+    whole = {one for one in ids(REGULARIZATION) if not one.endswith(".s0.9")}
+    assert whole == {f"{target}.l2.r{rate}" for target in regularized for rate in rates}
+    pruned = ids(REGULARIZATION) - whole
+    assert {f"{one.removesuffix('.s0.9')}" for one in pruned} <= whole
+    assert {f"{target}.l2.r1e-3.s0.9" for target in regularized} <= pruned
+
+
+def test_every_target_draws_a_lottery_ticket_with_all_controls() -> None:
+    starts = ("init", "early", "random", "one-shot")
+    assert ids(LOTTERY) == {f"{target}.lottery-ticket.s0.8.{start}" for target in TARGETS for start in starts}
+    gated = ids(LOTTERY, "ci")
+    assert {
+        f"{target}.lottery-ticket.s0.8.{start}" for target in TARGETS for start in starts if start != "early"
+    } <= gated
+
+
+def test_a_control_comes_after_the_ticket_whose_mask_it_takes() -> None:
+    order = [row.case.id for row in LOTTERY]
+    for target in TARGETS:
+        assert order.index(f"{target}.lottery-ticket.s0.8.init") < order.index(f"{target}.lottery-ticket.s0.8.random")
 
 
 def test_the_searched_tasks_are_those_of_the_table_and_registered() -> None:
@@ -105,9 +160,8 @@ def test_every_snapshot_belongs_to_a_case() -> None:
     assert orphans(SNAPSHOTS.iterdir()) == []
 
 
-@pytest.mark.parametrize("rows", [PRUNING, BASELINES], ids=["pruning", "baselines"])
-def test_every_case_has_a_snapshot_of_real_data(rows: tuple[Row, ...]) -> None:
-    missing = [row.case.id for row in rows if not (SNAPSHOTS / f"{row.case.id}.json").is_file()]
+def test_every_case_that_is_gated_has_a_snapshot_of_real_data() -> None:
+    missing = [one for one in sorted(ids(TABLE, "ci")) if not (SNAPSHOTS / f"{one}.json").is_file()]
     assert missing == []
 
 
@@ -122,13 +176,13 @@ def test_an_orphan_is_named() -> None:
         "cora-node.spline.dense@paper.json",
         "cora-node.spline.global.s0.55.json",
         "cora-link.ness.dense@dirty.json",
-        "cora-link.ness.dense.ft.json",
+        "cora-link.graphsage.dense.ft.json",
         ".gitkeep",
     ]
     assert orphans(Path(name) for name in names) == [
         ".gitkeep",
         "bbbp.gin.dense@paper.json",
-        "cora-link.ness.dense.ft.json",
+        "cora-link.graphsage.dense.ft.json",
         "cora-link.ness.dense@dirty.json",
         "cora-node.spline.dense@paper.json",
         "cora-node.spline.global.s0.55.json",

@@ -1,0 +1,90 @@
+"""The shipped file in every precision: how near to the entropy it is, what it costs, how fast it is read."""
+
+import io
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.matrix import STORAGE
+from fixtures.artifacts import RunCase
+from fixtures.cases import SeededCase
+from fixtures.findings import FAIL, Finding
+from fixtures.gate import Gate
+from fixtures.latency import BlockProtocol, compare_latency
+from fixtures.measurement import unmeasured
+from fixtures.records import build_record
+from fixtures.session import BenchSession
+from fixtures.speed import Speed, SpeedReport
+from gnn import storage
+from gnn.case import Case
+from gnn.compression import Dense, GlobalMagnitude, compress
+from gnn.experiment import Run, base_model
+from gnn.tensor_bytes import tensor_bytes
+
+CASES = STORAGE
+NOT_TIMED = (
+    "weights are decoded to FP32 before the first inference, so latency, energy and memory are those of the same case "
+    "stored in FP32"
+)
+DECODED_SPARSITY = 0.5
+DECODED_TIMES = 31
+
+
+def test_storage(seeded_case: SeededCase, run_case: RunCase, gate: Gate, tmp_path: Path) -> None:
+    """A file is as small as its thresholds say, and holds the very model whose accuracy is reported."""
+    runs = run_case(seeded_case)
+    record = build_record(runs, unmeasured(NOT_TIMED))
+    gate(record, runs, [finding for run in runs.runs for finding in file_findings(runs.case, run, tmp_path / "model")])
+
+
+def file_findings(case: Case, run: Run, path: Path) -> Iterator[Finding]:
+    """Whether the reported model, written again, has the reported bytes and gives the same model back."""
+    size_bytes = storage.save(run.model, path, model_name=case.model, task=case.task, precision=case.precision)
+    restored = storage.load(path).model.state_dict()
+    if size_bytes != run.size_bytes.encoded:
+        sentence = f"the reported model's file has {size_bytes} bytes, {run.size_bytes.encoded} are reported"
+        yield Finding(FAIL, f"{case.id}: {sentence} (seed {run.seed})")
+    for name, tensor in run.model.state_dict().items():
+        if not np.array_equal(tensor_bytes(tensor), tensor_bytes(restored[name])):
+            yield Finding(FAIL, f"{case.id}: the file does not hold the reported {name} (seed {run.seed})")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
+def test_decoding(precision: str, bench_session: BenchSession, report_speed: SpeedReport, tmp_path: Path) -> None:
+    """SplineNet is read from its file in milliseconds, checks, checksum and model included.
+
+    The peer only reads tensors, without a check and without a model around them, so it may be some times faster.
+    """
+    case = Case("cora-node", "spline", Dense())
+    with bench_session.machine_lock.shared():
+        model = compress(base_model(case, 0, bench_session.laboratory).model, GlobalMagnitude(DECODED_SPARSITY)).model
+    path, dense = tmp_path / "model", io.BytesIO()
+    storage.save(model, path, model_name=case.model, task=case.task, precision=precision)
+    torch.save(model.state_dict(), dense)
+    with bench_session.machine_lock.exclusive():
+        comparison = compare_latency(
+            lambda: (dense.seek(0), torch.load(dense)), lambda: storage.load(path), BlockProtocol(budget_s=1.0)
+        )
+        decoding_cpu_s = statistics.median(cpu_s_of_loading(path) for _ in range(DECODED_TIMES))
+    report_speed(
+        Speed(
+            name=f"cora-node.spline decoded from {precision} at sparsity {DECODED_SPARSITY:g}",
+            cpu_s=decoding_cpu_s,
+            target_cpu_s=0.005,
+            ratio=comparison.ratio,
+            minimum_ratio=0.1,
+            peer="torch.load of the dense state",
+        )
+    )
+
+
+def cpu_s_of_loading(path: Path) -> float:
+    """CPU seconds of reading a model file once."""
+    start = time.process_time()
+    storage.load(path)
+    return time.process_time() - start
