@@ -70,6 +70,9 @@ def container_bytes(header: Header, streams: Mapping[str, Stream]) -> bytes:
     text = json.dumps(content, separators=(",", ":"))
     blobs = {name: np.frombuffer(stream.blob, dtype=np.uint8) for name, stream in streams.items()}
     unsigned = safetensors_bytes(blobs, {FORMAT: text})
+    header_bytes = int.from_bytes(unsigned[:_LENGTH_BYTES], "little")
+    if header_bytes > LARGEST_HEADER_BYTES:
+        raise StorageError(f"has a header of {header_bytes} bytes; at most {LARGEST_HEADER_BYTES} are stored")
     return unsigned.replace(_signature(_NO_DIGEST), _signature(hashlib.sha256(unsigned).hexdigest()), 1)
 
 

@@ -1,4 +1,4 @@
-"""The least that an order-0 coder needs for a model: what a file is measured against."""
+"""What an order-0 coder of masks and codes needs for a model: what a file is measured against."""
 
 from torch import nn
 
@@ -12,8 +12,8 @@ def entropy_bound_bytes(model: nn.Module, precision: str = "fp32") -> float:
 
     For a weight in INT8 or INT4: the entropy of its codes, zero among them, and two raw bytes per scale. For one in
     FP32 or FP16 and for every tensor that is kept bit for bit: n H(p) / 8 bytes for which elements are not zero, and
-    the raw ones (see `lossless_bound_bytes`). An order-0 coder that knows every tensor's shares cannot do better; one
-    that sees rows die together, or that exponents repeat, can. Raises `StorageError` as `save` does.
+    the raw ones (see `lossless_bound_bytes`): it is the mask that is coded, and a coder that looks into the numbers,
+    whose exponents repeat, stays below. Raises `StorageError` as `save` does.
     """
     layout, state = Layout.of(model), model.state_dict()
     held = hold(state, layout, PRECISIONS[precision])

@@ -44,15 +44,18 @@ def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision
     and `StorageError` for a model that the format or the precision has no room for.
     """
     MODELS[model_name]
-    chosen, layout = PRECISIONS[precision], Layout.of(model)
-    settings = settings_mapping(model)
+    chosen, layout, state = PRECISIONS[precision], Layout.of(model), model.state_dict()
+    header = Header(model_name, settings_mapping(model), task, precision, layout.described(chosen.bit_width))
+    streams = pack(state, layout, chosen)
     try:
-        _check_settings(settings)
-        _check_size(layout)
+        # What `load` would refuse must not take the place of a good file.
+        _layout(header, chosen)
+        if type(model) is not type(_build_without_memory(header)):
+            raise StorageError(f"is a {type(model).__name__}, which is no model {model_name!r}")
+        _check_feature_mask(header, state)
+        content = container_bytes(header, streams)
     except StorageError as error:
         raise StorageError(f"the model cannot be stored: it {error}") from error
-    header = Header(model_name, settings, task, precision, layout.described(chosen.bit_width))
-    content = container_bytes(header, pack(model.state_dict(), layout, chosen))
     write_atomically(path, content)
     return len(content)
 
@@ -78,6 +81,7 @@ def load(path: Path) -> LoadedModel:
         precision = _precision(header.precision)
         layout = _layout(header, precision)
         state = unpack(streams, layout, precision)
+        _check_feature_mask(header, state)
         model = build_model(header.model, header.settings)
         model.load_state_dict(state)
     except StorageError as error:
@@ -150,6 +154,13 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
                 raise StorageError(f"has a setting {given}; at most {LARGEST_SETTING} is stored")
 
 
+def _check_feature_mask(header: Header, state: Mapping[str, Tensor]) -> None:
+    """Whether the mask of used input features, where a model has one, uses as many as its settings say."""
+    asked, mask = header.settings.get("kept_features"), state.get("kept_features")
+    if mask is not None and not (bool((mask <= 1).all()) and int(mask.sum()) == asked):
+        raise StorageError(f"uses {int(mask.count_nonzero())} input features where its settings ask for {asked}")
+
+
 def _check_size(layout: Layout) -> None:
     shapes = [*layout.weights.values(), *layout.floats.values()]
     size_bytes = 4 * sum(map(prod, shapes))
@@ -161,12 +172,10 @@ def _check_size(layout: Layout) -> None:
 def _check_description(tensors: Mapping[str, Any]) -> None:
     """Whether every tensor has a type, a shape of a credible size and a number of bits."""
     for name, description in tensors.items():
-        try:
-            _, shape, _ = description
-            well_formed = all(type(size) is int and size >= 0 for size in shape)
-        except (TypeError, ValueError):
-            well_formed = False
-        if not well_formed:
+        listed = isinstance(description, list | tuple) and len(description) == 3
+        shape = description[1] if listed else None
+        sized = isinstance(shape, list | tuple) and all(type(size) is int and size >= 0 for size in shape)
+        if not sized:
             raise StorageError(f"describes tensor {quoted(name)} as {quoted(description)}, which is no tensor")
         if prod(description[1]) > LARGEST_STATE_BYTES:
             raise StorageError(f"describes tensor {quoted(name)} as {quoted(description)}; no model here is that large")

@@ -36,6 +36,8 @@ ODD_VALUES = (
     *(None, True, -1, 0, 1, 7, 2**20, 2**31, 2**63, -(2**70), 1e308, -0.5, float("nan")),
     *("", "spline", "gin", "fp16", "int4", "zstd", "lzma", "stored", "bits+zstd", "gaps+lzma", "\x00\ud7ff", "a" * 300),
     *([], [2**40], [[]], [3, 3], {}, {"a": 1}, {"in_channels": 2**19}, {"a\nb": 2**40}, ["long"] * 900, 7**4700),
+    # Three keys, which unpack as a description does.
+    {"a": 1, "": 2, "c": 3},
     # As deep as JSON can be read.
     reduce(lambda inner, _: [inner], range(850), []),
 )

@@ -164,6 +164,37 @@ def test_saving_under_an_unknown_name_is_refused(model: GraphModel, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_under_the_name_of_another_is_not_saved(model: GraphModel, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^the model cannot be stored: it has settings that make no model 'gin' "):
+        storage.save(model, tmp_path / "m", model_name="gin", task="x")
+    twin = build_model("gcn", {"in_channels": 9, "out_channels": 3})
+    with pytest.raises(StorageError, match=r"^the model cannot be stored: it "):
+        storage.save(twin, tmp_path / "m", model_name="graphconv", task="x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_that_could_not_be_read_is_not_written(model: GraphModel, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^the model cannot be stored: it has a header of \d+ bytes; at "):
+        storage.save(model, tmp_path / "m", model_name="spline", task="x" * 70_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mask", [[1] * 9, [7, 1, 1, 0, 0, 0, 0, 0, 0], [1, 1] + [0] * 7])
+def test_a_mask_of_features_that_its_settings_contradict_is_refused(
+    tmp_path: Path, mask: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = build_model("spline", {**SETTINGS, "kept_features": 3})
+    narrow.load_state_dict({**narrow.state_dict(), "kept_features": torch.tensor(mask, dtype=torch.uint8)})
+    sentence = r"uses \d input features where its settings ask for 3$"
+    with pytest.raises(StorageError, match=rf"^the model cannot be stored: it {sentence}"):
+        storage.save(narrow, tmp_path / "m", model_name="spline", task="x")
+    with monkeypatch.context() as forger:
+        forger.setattr("gnn.storage.model_file._check_feature_mask", lambda *_: None)
+        storage.save(narrow, tmp_path / "m", model_name="spline", task="x")
+    with pytest.raises(StorageError, match=sentence):
+        storage.load(tmp_path / "m")
+
+
 @pytest.mark.parametrize(
     ("precision", "value"),
     [("fp16", 65520.0), *((precision, value) for precision in LOSSY for value in (math.nan, math.inf, -math.inf))],
