@@ -117,12 +117,12 @@ EXPECTED: dict[str, dict[str, str]] = {
         "lin1": SAME,
         "lin2": SAME,
     },
-    # It cannot tell how wide the parts of a concatenation are, so that not even the MLP behind it is cut.
+    # Stops where two readouts are concatenated, so that not even the MLP behind them is cut.
     "hgpsl.eager": dict.fromkeys(("convolutions", "lin1", "lin2"), "stops with TypeError"),
     # The weight is read without calling its layer, which is how a trace notices layers.
     "ness": dict.fromkeys(("words", "embedding"), _UNKNOWN),
     "ness.eager": dict.fromkeys(("words", "embedding"), _UNKNOWN),
-    # The kernels and the root weight are concatenated, as above.
+    # Stops where kernels and root weight are concatenated.
     "spline": dict.fromkeys(("words", "hidden"), "stops with TypeError"),
     # The kernels are one bare parameter with three axes.
     "spline.eager": {

@@ -27,7 +27,7 @@ def prune_gradually(subject: Subject, settings: Gradual) -> Compressed:
 
     What was removed stays removed. Between two rounds the model is fine-tuned with the recipe's settings for an n-th of
     their epochs, at least 2, and its best epoch is kept. Nothing is trained after the last round: that is the
-    fine-tuning of the case.
+    fine-tuning of the case. With it a model is trained for up to 1.8 times as many epochs as one that is pruned once.
 
     Source: Zhu and Gupta, arXiv 1710.01878, equation 1 with initial sparsity 0.
     """

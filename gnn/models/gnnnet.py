@@ -76,7 +76,7 @@ MODELS.add(
                 most_epochs=480,
             ),
             # Global pruning to 0.8 leaves few weights in the classifier, and the others need many steps to do without:
-            # of seven settings, tried on two to five splits, this had the lowest validation loss and the best score.
+            # on three splits the mean validation loss is .336 and the score .860, with 30 epochs at 5e-3 .356 and .857.
             fine_tuning=TrainingSettings(
                 learning_rate=1e-2,
                 weight_decay=0.0,
