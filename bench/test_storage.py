@@ -28,18 +28,22 @@ from gnn.tensor_bytes import tensor_bytes
 
 CASES = STORAGE
 NOT_TIMED = (
-    "weights are decoded to FP32 before the first inference, so latency, energy and memory are those of the same case "
-    "stored in FP32"
+    "not timed, to save time: weights are decoded to FP32 before the first inference, and the same case stored in FP32 "
+    "is timed (words that rounding empties may save a little more)"
 )
 DECODED_SPARSITY = 0.5
 DECODED_TIMES = 31
 
 
-def test_storage(seeded_case: SeededCase, run_case: RunCase, gate: Gate, tmp_path: Path) -> None:
+def test_storage(
+    seeded_case: SeededCase, run_case: RunCase, bench_session: BenchSession, gate: Gate, tmp_path: Path
+) -> None:
     """A file is as small as its thresholds say, and holds the very model whose accuracy is reported."""
     runs = run_case(seeded_case)
     record = build_record(runs, unmeasured(NOT_TIMED))
-    gate(record, runs, [finding for run in runs.runs for finding in file_findings(runs.case, run, tmp_path / "model")])
+    with bench_session.machine_lock.shared():
+        findings = [finding for run in runs.runs for finding in file_findings(runs.case, run, tmp_path / "model")]
+    gate(record, runs, findings)
 
 
 def file_findings(case: Case, run: Run, path: Path) -> Iterator[Finding]:
@@ -60,12 +64,12 @@ def test_decoding(precision: str, bench_session: BenchSession, report_speed: Spe
 
     The peer only reads tensors, without a check and without a model around them, so it may be some times faster.
     """
-    case = Case("cora-node", "spline", Dense())
+    case = Case("cora-node", "spline", Dense()).on(bench_session.laboratory.sources["cora-node"])
+    path, dense = tmp_path / "model", io.BytesIO()
     with bench_session.machine_lock.shared():
         model = compress(base_model(case, 0, bench_session.laboratory).model, GlobalMagnitude(DECODED_SPARSITY)).model
-    path, dense = tmp_path / "model", io.BytesIO()
-    storage.save(model, path, model_name=case.model, task=case.task, precision=precision)
-    torch.save(model.state_dict(), dense)
+        storage.save(model, path, model_name=case.model, task=case.task, precision=precision)
+        torch.save(model.state_dict(), dense)
     with bench_session.machine_lock.exclusive():
         comparison = compare_latency(
             lambda: (dense.seek(0), torch.load(dense)), lambda: storage.load(path), BlockProtocol(budget_s=1.0)
@@ -73,11 +77,11 @@ def test_decoding(precision: str, bench_session: BenchSession, report_speed: Spe
         decoding_cpu_s = statistics.median(cpu_s_of_loading(path) for _ in range(DECODED_TIMES))
     report_speed(
         Speed(
-            name=f"cora-node.spline decoded from {precision} at sparsity {DECODED_SPARSITY:g}",
+            name=f"{case.task}.{case.model} decoded from {precision} at sparsity {DECODED_SPARSITY:g}",
             cpu_s=decoding_cpu_s,
             target_cpu_s=0.005,
             ratio=comparison.ratio,
-            minimum_ratio=0.1,
+            minimum_ratio=0.15,
             peer="torch.load of the dense state",
         )
     )

@@ -92,12 +92,12 @@ def accuracy_differs(entry: Reported, record: Record) -> bool:
     """Whether a measured accuracy is outside the reported deviation by more than two standard errors.
 
     |measured - reported| > reported deviation + 2 s / sqrt(n) + `ROUNDING`, with the deviation s over n seeds here.
-    The paper does not say of how many runs its deviations are, so they stand for themselves.
+    The paper does not say of how many runs its deviations are, so they stand for themselves. One seed tells nothing.
     """
     accuracy = record["accuracy"]
-    if entry.value is None:
+    if entry.value is None or accuracy["std"] is None:
         return False
-    error = (accuracy["std"] or 0.0) / math.sqrt(len(record["seeds"]))
+    error = accuracy["std"] / math.sqrt(len(record["seeds"]))
     return abs(accuracy["mean"] - entry.value) > (entry.std or 0.0) + 2 * error + ROUNDING
 
 

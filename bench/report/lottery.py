@@ -20,10 +20,10 @@ HEADERS = (
 )
 CRITERIA = (
     f"A ticket wins when it is as good as dense (the 95% interval of ticket - dense lies above {-MARGIN}) and beats "
-    'random (that of ticket - random lies above 0); "no" is an interval on the other side. Differences are paired by '
-    "seed, accuracy is the task's score. All have the same sparsity and the same training; init and early are the "
-    "weights a ticket is rewound to, random is the mask of init with weights drawn anew, one-shot is pruned once. The "
-    "intervals are not corrected for the number of comparisons."
+    'random (that of ticket - random lies above 0); "no" is an interval at or below that bound. Differences are '
+    "paired by seed, accuracy is the task's score. All have the same sparsity and the same training; init and early "
+    "are the weights a ticket is rewound to, random is the mask of init (beside early, too) with weights drawn anew, "
+    "one-shot is pruned once. The intervals are not corrected for the number of comparisons."
 )
 CLAIM = 'The paper (Section 4): "the lottery ticket hypothesis for GNNs is not valid". A winning ticket contradicts it.'
 
@@ -128,15 +128,15 @@ def _difference(difference: PairedDifference | None) -> str:
 
 
 def _late_notes(groups: Mapping[tuple[str, float], Mapping[str, Record]]) -> list[str]:
-    """The seeds whose best epoch is so late that a longer training might have changed a comparison."""
+    """The seeds whose training ended while it might still have found a better epoch."""
     late = [
         f"{record['id']} (seed {seed})"
         for group in groups.values()
         for record in group.values()
-        for seed, best, epochs in zip(record["seeds"], record["best_epoch"], record["epochs"], strict=True)
-        if 10 * best > 9 * epochs
+        for seed, truncated in zip(record["seeds"], record["truncated"], strict=True)
+        if truncated
     ]
-    return [f"The best epoch was among the last tenth in: {', '.join(sorted(late))}."] if late else []
+    return [f"Training was cut short by its budget in: {', '.join(sorted(late))}."] if late else []
 
 
 def _conclusion(tickets: Sequence[_Ticket]) -> str:

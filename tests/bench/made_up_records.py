@@ -35,6 +35,7 @@ def made_up_record(case_id: str, **changes: object) -> Record:
         "size_ratio": 0.25,
         "training_s": 12.34,
         "best_epoch": [50, 60, 70],
+        "truncated": [False] * 3,
         "epochs": [150, 160, 170],
         "latency_s": {"compressed": 0.00025, "batch": "full graph, 4 nodes", "statistic": "the statistic"},
         "speedup": {"runtime": 20.0, "compression": 1.504},

@@ -21,6 +21,7 @@ def record(start: str, accuracies: list[float], model: str = "spline", sparsity:
         "accuracy": {"values": accuracies, "mean": sum(accuracies) / len(accuracies)},
         "accuracy_drop": {"values": [a - b for a, b in zip(DENSE, accuracies, strict=False)]},
         "best_epoch": [50] * len(accuracies),
+        "truncated": [False] * len(accuracies),
         "epochs": [100] * len(accuracies),
         **changes,
     }
@@ -161,10 +162,10 @@ def test_the_claim_of_the_paper_stands_beside_what_the_data_say() -> None:
 
 
 def test_trainings_that_might_have_gone_on_are_named() -> None:
-    late = record("random", shifted(-0.03), best_epoch=[90, 91, 10, 100], epochs=[100] * 4)
+    late = record("random", shifted(-0.03), truncated=[False, True, False, True])
     text = lottery_verdict([record("init", shifted(0.0)), late])
-    assert f"The best epoch was among the last tenth in: {late['id']} (seed 1), {late['id']} (seed 3)." in text
-    assert "last tenth" not in lottery_verdict([record("init", shifted(0.0))])
+    assert f"Training was cut short by its budget in: {late['id']} (seed 1), {late['id']} (seed 3)." in text
+    assert "cut short" not in lottery_verdict([record("init", shifted(0.0))])
 
 
 def test_there_is_no_verdict_without_tickets() -> None:

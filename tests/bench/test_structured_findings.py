@@ -9,7 +9,7 @@ from bench import traced_groups as module
 from bench.test_structured import really_shrunk
 from bench.traced_groups import EXPECTED, FORMS, SAME, traced_groups
 from fixtures.artifacts import CaseRuns
-from fixtures.findings import FAIL, PASS
+from fixtures.findings import FAIL
 from gnn.case import Case
 from gnn.compression import Structured, compress
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice
@@ -46,9 +46,7 @@ def pruned(sparsity: float) -> GraphModel:
 
 
 def test_a_model_that_shrank_as_asked_is_fine() -> None:
-    findings = list(really_shrunk(runs_of([pruned(0.8), pruned(0.8)], 0.8)))
-    assert findings
-    assert {finding.status for finding in findings} == {PASS}
+    assert list(really_shrunk(runs_of([pruned(0.8), pruned(0.8)], 0.8))) == []
 
 
 @pytest.mark.parametrize("achieved", [0.75, 0.83])
