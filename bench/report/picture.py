@@ -21,7 +21,7 @@ def main() -> None:
     """Draw a figure of a results file, or all of them into a folder."""
     parser = argparse.ArgumentParser(description="Draw a results file.")
     parser.add_argument("results", type=Path, help="file that --results wrote")
-    parser.add_argument("picture", type=Path, help="file to draw, such as docs/pruning.svg, or a folder that exists")
+    parser.add_argument("picture", type=Path, help="file to draw, such as docs/accuracy.svg, or a folder that exists")
     parser.add_argument("--figure", choices=tuple(FIGURES), help="what to draw: size (default), or all into a folder")
     parser.add_argument("--model", metavar="TASK.MODEL", help="draw this model only, such as cora-node.spline")
     arguments = parser.parse_args()
