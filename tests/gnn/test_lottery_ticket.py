@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gnn.compression.lottery_ticket
+import gnn.compression.retraining
 from gnn.compression import GlobalMagnitude, LotteryTicket, Masks, Subject, compress, sparsity_of
 from gnn.compression.iterative_pruning import prune_further
 from gnn.compression.lottery_ticket import Start, sparsity_of_rounds
@@ -213,6 +214,17 @@ def test_what_was_found_once_is_not_searched_again(
     assert same(state_of(first.model), state_of(again.model))
     assert same(first.masks.kept, again.masks.kept)
     assert (first.fitted, first.training_s) == (again.fitted, again.training_s)
+
+
+def test_a_change_of_the_methods_own_code_searches_again(
+    new_subject: Callable[[], Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[str] = []
+    monkeypatch.setattr(gnn.compression.retraining, "source_sha256", lambda *names: files.extend(names) or "other")
+    subject = new_subject()
+    compress(subject.model, LotteryTicket(0.5), subject.context)
+    own = {"compression/lottery_ticket.py", "compression/iterative_pruning.py"}
+    assert own | {"compression/retraining.py", "compression/masks.py", "compression/prunable.py"} == set(files)
 
 
 def test_starts_and_sparsities_are_not_mistaken_for_each_other(new_subject: Callable[[], Subject]) -> None:
