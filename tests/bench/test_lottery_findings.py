@@ -8,6 +8,7 @@ from bench.test_regularization import achieved_if_asked
 from fixtures.findings import FAIL, PASS, Finding
 from gnn.case import Case
 from gnn.compression import L2, GlobalMagnitude, LotteryTicket, compress, sparsity_of
+from gnn.determinism import deterministic
 from gnn.experiment import Run
 from gnn.models import build_model_for
 from tests.fixtures.conftest import made_up_run, small_task
@@ -17,7 +18,8 @@ TICKET = Case("cora-node", "spline", LotteryTicket(0.8, "early"))
 
 def pruned_run(sparsity: float) -> Run:
     """The run of a model that was pruned to a sparsity."""
-    model = build_model_for("spline", small_task())
+    with deterministic(seed=0):
+        model = build_model_for("spline", small_task())
     masks = compress(model, GlobalMagnitude(sparsity)).masks
     total, layers = sparsity_of(model)
     share = {name: 1 - int(mask.sum()) / mask.numel() for name, mask in masks.kept.items()}
@@ -39,11 +41,11 @@ def test_a_ticket_with_one_weight_too_many_fails() -> None:
     count = run.model.get_parameter("conv1.weight").numel()
     share = {**run.masked_share, "conv1.weight": run.masked_share["conv1.weight"] - 1 / count}
     weights = sum(run.model.get_parameter(name).numel() for name in run.layer_sparsity)
-    (sentence,) = failures(sparsity_findings(TICKET, replace(run, masked_share=share)))
     asked = round(0.8 * weights)
-    assert sentence == (
+    # One weight is also what the layer's share may be off by, so that rounding decides whether it has a finding too.
+    assert (
         f"{TICKET.id}: the masks remove {asked - 1} weights, every start at this sparsity removes {asked} (seed 0)"
-    )
+    ) in failures(sparsity_findings(TICKET, replace(run, masked_share=share)))
 
 
 def test_a_ticket_of_another_sparsity_fails_in_its_file_too() -> None:
@@ -53,7 +55,8 @@ def test_a_ticket_of_another_sparsity_fails_in_its_file_too() -> None:
 
 
 def test_regularization_alone_need_not_remove_anything() -> None:
-    model = build_model_for("spline", small_task())
+    with deterministic(seed=0):
+        model = build_model_for("spline", small_task())
     dense = replace(made_up_run(0, 0.9, 0.9, model), sparsity=0.0, layer_sparsity=sparsity_of(model)[1])
     assert achieved_if_asked(Case("cora-node", "spline", L2(1e-3)), dense) == []
 
