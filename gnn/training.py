@@ -5,10 +5,10 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.determinism import deterministic
 from gnn.errors import DivergenceError
@@ -57,17 +57,30 @@ class Evaluation:
     others: dict[str, float]
 
 
+ParameterGroups = Callable[[nn.Module], list[dict[str, Any]]]
+
+
+def one_group(model: nn.Module) -> list[dict[str, Any]]:
+    """All parameters with the same settings."""
+    return [{"params": list(model.parameters())}]
+
+
 def fit(
     model: GraphModel,
     task: Task,
     settings: TrainingSettings,
     seed: int,
     after_step: Callable[[], None] = lambda: None,
+    *,
+    parameter_groups: ParameterGroups = one_group,
+    penalty: Callable[[], Tensor] | None = None,
 ) -> Fitted:
     """Train in place and leave the weights of the epoch that was best on the validation part.
 
-    `after_step` runs after every optimiser step; pruning uses it to keep its masks. The same model, task,
-    settings and seed give bit-identical weights. Raises `DivergenceError` when a loss is not finite.
+    `after_step` runs after every optimiser step; pruning uses it to keep its masks. `parameter_groups` gives Adam's
+    groups, for parameters with a learning rate of their own, and `penalty` is added to the loss of every step, after
+    its forward pass. The same model, task, settings and seed give bit-identical weights. Raises `DivergenceError` when
+    a loss is not finite.
     """
     start = time.process_time()
     best: Validation | None = None
@@ -75,9 +88,11 @@ def fit(
     epoch, budget = 0, settings.epochs
     with deterministic(seed), preconditioning(model, settings.preconditioner) as precondition:
         optimizer = torch.optim.Adam(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            parameter_groups(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        training = _Training(model, task, settings, seed, model.prepare(task), optimizer, precondition, after_step)
+        training = _Training(
+            model, task, settings, seed, model.prepare(task), optimizer, precondition, after_step, penalty
+        )
         while epoch < budget:
             epoch += 1
             validation = _epoch(training, epoch)
@@ -103,7 +118,10 @@ def _late(best_epoch: int, epochs: int) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """What every epoch of one run needs; `precondition` runs before and `after_step` after each optimiser step."""
+    """What every epoch of one run needs; `precondition` runs before and `after_step` after each optimiser step.
+
+    `penalty`, where there is one, is added to every loss.
+    """
 
     model: GraphModel
     task: Task
@@ -113,6 +131,7 @@ class _Training:
     optimizer: torch.optim.Optimizer
     precondition: Callable[[], None]
     after_step: Callable[[], None]
+    penalty: Callable[[], Tensor] | None
 
 
 def _epoch(training: _Training, epoch: int) -> Validation:
@@ -120,6 +139,8 @@ def _epoch(training: _Training, epoch: int) -> Validation:
     model, task, settings = training.model, training.task, training.settings
     model.train()
     for loss in model.losses(task, training.inputs, settings.batch_size):
+        if training.penalty is not None:
+            loss = loss + training.penalty()  # noqa: PLW2901
         _require_finite("training", loss.item(), training, epoch)
         training.optimizer.zero_grad(set_to_none=True)
         loss.backward()

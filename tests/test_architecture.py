@@ -17,6 +17,7 @@ LAYERS = [
     "layers",
     "tasks",
     "models",
+    "quantization",
     "preconditioning",
     "training",
     "compression",

@@ -79,7 +79,7 @@ class HgpSlPool(nn.Module):
     def _learn(self, features: Tensor, candidates: "_Candidates") -> tuple[Tensor, Tensor, Tensor]:
         """Source, target and weight of the learned edges."""
         # a . [x_i || x_j] is one number of i plus one of j: nothing as wide as x is made for a pair.
-        halves = (features @ self.att.view(2, -1).t()).unbind(1)
+        halves = self.attend(features).unbind(1)
         with torch.no_grad():
             score = self._score(halves, candidates)
         if self.sample_neighbors and not score.all():
@@ -92,6 +92,10 @@ class HgpSlPool(nn.Module):
         weight = normalise(self._score(halves, candidates), pairs.source, len(features))
         edge = weight.detach().nonzero()[:, 0]
         return pairs.source.index_select(0, edge), pairs.target.index_select(0, edge), weight.index_select(0, edge)
+
+    def attend(self, features: Tensor) -> Tensor:
+        """What a node adds to the attention of its edges as source and as target, [nodes, channels] -> [nodes, 2]."""
+        return features @ self.att.view(2, -1).t()
 
     def _score(self, halves: tuple[Tensor, ...], candidates: "_Candidates") -> Tensor:
         """e_ij of every candidate, [pairs]."""

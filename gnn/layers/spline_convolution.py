@@ -74,12 +74,13 @@ class SplineConvolution(nn.Module):
         basis, kernel_index = spline_basis(pseudo, self.grid, self.is_open, self.degree)
         if self.aggregation == "mean":
             basis = basis / torch.bincount(target, minlength=nodes)[target, None]
-        tables = len(self.weight) + (self.lin is not None)
+        points = prod(self.grid)
+        tables = points + (self.lin is not None)
         column = (source[:, None] * tables + kernel_index).flatten()
         row, value = target.repeat_interleave(basis.shape[1]), basis.flatten()
         if self.lin is not None:
             node = torch.arange(nodes, device=row.device)
-            row, column = torch.cat([row, node]), torch.cat([column, node * tables + len(self.weight)])
+            row, column = torch.cat([row, node]), torch.cat([column, node * tables + points])
             value = torch.cat([value, value.new_ones(nodes)])
         return CsrMatrix.from_coordinates(row, column, value, (nodes, nodes * tables))
 

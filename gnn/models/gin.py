@@ -112,6 +112,8 @@ MODELS.add(
         build=Gin,
         settings_class=GinSettings,
         task_kinds=("graph-classification",),
+        # As in Degree-Quant's code; on three splits INT4 has lower validation losses so (BBBP .355, quantized .395).
+        fp32_layers=("convs.0.nn.0",),
         recipe=Recipe(
             training=TrainingSettings(
                 learning_rate=5e-3,

@@ -149,7 +149,7 @@ class Ness(LinkPredictor):
 
     def forward(self, inputs: NessInputs) -> Tensor:
         """The mean embedding of every node."""
-        return self._propagate(inputs.features, inputs.mean_adjacency)
+        return self.propagate(inputs.features, inputs.mean_adjacency)
 
     def embed_subgraphs(self, inputs: NessInputs) -> Tensor:
         """Every node's embedding in every subgraph, [nodes, subgraphs, channels]; edges are dropped in training."""
@@ -157,7 +157,7 @@ class Ness(LinkPredictor):
         if self.training and dropout:
             kept = torch.rand(inputs.subgraphs.edges, device=adjacency.value.device) >= dropout
             adjacency = inputs.subgraphs.normalised(kept.to(adjacency.value.dtype))
-        stacked = self._propagate(inputs.features, adjacency)
+        stacked = self.propagate(inputs.features, adjacency)
         return stacked.view(-1, self.settings.subgraphs, self.settings.channels)
 
     def losses(self, task: LinkPrediction, inputs: NessInputs, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ARG002
@@ -171,7 +171,8 @@ class Ness(LinkPredictor):
             loss = loss + self.settings.contrastive_weight * contrastive_loss(embedding, self.settings.temperature)
         yield loss
 
-    def _propagate(self, features: CsrMatrix, adjacency: CsrMatrix) -> Tensor:
+    def propagate(self, features: CsrMatrix, adjacency: CsrMatrix) -> Tensor:
+        """Encode with one adjacency, (rows, nodes) -> [rows, channels]."""
         return adjacency @ (features @ self.lin.weight.t()) + self.lin.bias
 
 

@@ -15,10 +15,12 @@ from gnn.training_settings import Recipe
 class GraphModel(nn.Module):
     """A module that a task can train and ask; the families in this folder fill in what a kind of task needs.
 
-    `settings` is the frozen dataclass that the model was built from.
+    `settings` is the frozen dataclass that the model was built from; `quantization` is None, or describes how a model
+    that runs on integers was quantized.
     """
 
     settings: Any
+    quantization: Any = None
 
     def prepare(self, task: Any) -> Any:  # noqa: ANN401
         """Everything about the task that does not change between passes; it is handed back as `inputs`."""
@@ -38,7 +40,8 @@ class RegisteredModel:
     """An architecture, the frozen dataclass that describes it completely, and how it is trained.
 
     The class method `for_task` of `settings_class` gives the sizes that fit a task. `paper_recipe` is for models whose
-    official code is trained in another way than what was best on validation.
+    official code is trained in another way than what was best on validation. `fp32_layers` names the layers that stay
+    in FP32 when the others are quantized.
     """
 
     build: Callable[[Any], GraphModel]
@@ -46,6 +49,7 @@ class RegisteredModel:
     task_kinds: tuple[str, ...]
     recipe: Recipe
     paper_recipe: Recipe | None = None
+    fp32_layers: tuple[str, ...] = ()
 
     def recipe_for(self, task: Task) -> Recipe:
         """How the model is trained on a task: as tuned, or as the official code does under the paper's protocol."""

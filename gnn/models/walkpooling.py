@@ -99,9 +99,14 @@ class WalkPoolingNet(GraphModel):
 
     def embed(self, features: CsrMatrix) -> Tensor:
         """Project the sparse features, [nodes, hidden_channels]; dropout draws only for the entries that are there."""
-        if self.training:
-            features = features.with_value(functional.dropout(features.value, self.settings.dropout))
+        features = self.drop_words(features)
         return features @ self.embedding.weight.t().contiguous() + self.embedding.bias
+
+    def drop_words(self, features: CsrMatrix) -> CsrMatrix:
+        """The features with dropout of their entries in training."""
+        if not self.training:
+            return features
+        return features.with_value(functional.dropout(features.value, self.settings.dropout))
 
     def classify(self, embedding: Tensor, subgraphs: EnclosingSubgraphs) -> Tensor:
         """Convolve inside the subgraphs, pool the walks, classify."""

@@ -1,0 +1,1 @@
+"""Quantization-aware training: step sizes and bit widths that are learned with the weights."""

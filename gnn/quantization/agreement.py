@@ -1,0 +1,46 @@
+"""Whether a model on integers says what its simulation says."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gnn.determinism import deterministic
+from gnn.models import GraphModel
+from gnn.tasks import Task
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two models compare on the test part: the share of equal classes and of bit-identical logits, and the largest
+    difference of a logit beside the largest logit.
+
+    The class of a pair of nodes is whether its logit is positive.
+    """
+
+    classes: float
+    identical: float
+    largest_difference: float
+    largest_logit: float
+
+
+def agreement(integer: GraphModel, simulated: GraphModel, task: Task) -> Agreement:
+    """Compare the logits of an integer model with those of the model that it was converted from."""
+    ours, theirs = (_logits(model, task) for model in (integer, simulated))
+    return Agreement(
+        classes=float((_classes(ours) == _classes(theirs)).double().mean()),
+        identical=float((ours == theirs).double().mean()),
+        largest_difference=float((ours - theirs).abs().max()),
+        largest_logit=float(theirs.abs().max()),
+    )
+
+
+@torch.no_grad()
+def _logits(model: GraphModel, task: Task) -> Tensor:
+    with deterministic(seed=0):
+        model.eval()
+        return model.outputs(task, model.prepare(task), "test")
+
+
+def _classes(logits: Tensor) -> Tensor:
+    return logits.argmax(1) if logits.dim() > 1 else logits > 0

@@ -1,0 +1,89 @@
+"""How a model was quantized, as a file holds it, and the empty integer model that it makes."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from torch import nn
+
+from gnn.errors import SettingError
+from gnn.models import GraphModel
+from gnn.quantization.channel_scheme import ChannelScheme
+from gnn.quantization.degree_protection import DegreeProtection
+from gnn.quantization.fake_quantize import require_bit_width
+from gnn.quantization.integer_model import convert
+from gnn.quantization.node_group_scheme import NodeGroupScheme
+from gnn.quantization.quantized_model import quantize_model
+from gnn.quantization.range_scheme import RangeScheme
+from gnn.quantization.scheme import Scheme
+from gnn.quantization.tensor_quantizer import TensorQuantizerSettings
+
+Kind = Literal["range", "channel", "node-group"]
+MOST_GROUPS = 2**16
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """All that decides which quantizers a model has; what they learned is in its state.
+
+    `kind` names the scheme; the layers in `fp32_layers` and the places in `fp32_sites` have none. `groups` and
+    `nonnegative`, the layers whose inputs have no sign, are for "node-group" only. Raises `SettingError` out of range.
+    """
+
+    kind: Kind
+    bit_width: int
+    fp32_layers: tuple[str, ...] = ()
+    fp32_sites: tuple[str, ...] = ()
+    groups: int = 1
+    nonnegative: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_bit_width(self.bit_width)
+        if self.kind not in get_args(Kind):
+            raise SettingError(f"kind {self.kind!r} of quantization is unknown; valid are: {', '.join(get_args(Kind))}")
+        if type(self.groups) is not int or not 1 <= self.groups <= MOST_GROUPS:
+            raise SettingError(f"groups {self.groups!r} are outside 1 to {MOST_GROUPS}; give a number such as 1000")
+        for name in ("fp32_layers", "fp32_sites", "nonnegative"):
+            names = getattr(self, name)
+            if not isinstance(names, list | tuple) or not all(isinstance(entry, str) for entry in names):
+                raise SettingError(f"{name} {names!r} must be names of layers")
+            # Settings are frozen for those who use them; JSON has lists where they were tuples.
+            object.__setattr__(self, name, tuple(names))
+
+    def scheme(
+        self, settings: TensorQuantizerSettings | None = None, protection: DegreeProtection | None = None
+    ) -> Scheme:
+        """The scheme, with settings for the training of its ranges where it has any."""
+        settings = settings or TensorQuantizerSettings(self.bit_width)
+        if self.kind == "range":
+            return RangeScheme(settings, protection)
+        if self.kind == "channel":
+            return ChannelScheme(settings)
+        return NodeGroupScheme(self.bit_width, self.groups, frozenset(self.nonnegative))
+
+    def apply(
+        self,
+        model: GraphModel,
+        settings: TensorQuantizerSettings | None = None,
+        protection: DegreeProtection | None = None,
+    ) -> GraphModel:
+        """Give a model its quantizers, in place."""
+        quantize_model(model, self.scheme(settings, protection), self.fp32_layers)
+        for site in self.fp32_sites:
+            layer, _, place = site.rpartition(".")
+            setattr(model.get_submodule(layer), place, nn.Identity())
+        return model
+
+    def to_integers(self, model: GraphModel, *, structure_only: bool = False) -> GraphModel:
+        """A quantized model as one that runs on integers and says how it was made."""
+        integer = convert(model, structure_bits=self.bit_width if structure_only else None)
+        integer.quantization = self
+        return integer
+
+    def mapping(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self)
+
+
+def empty_integer_model(plain: GraphModel, quantization: Quantization) -> GraphModel:
+    """The integer model that a plain one and a description make, for a state to be read into."""
+    return quantization.to_integers(quantization.apply(plain), structure_only=True)

@@ -1,0 +1,176 @@
+"""The quantized counterparts of this library's layers: the same parameters, quantizers between the operations."""
+
+from torch import Tensor, nn
+
+from gnn.layers import CsrMatrix, GraphConvolution, NormalizedAdjacency, SplineConvolution
+from gnn.layers.hgpsl_convolution import HgpSlConvolution
+from gnn.layers.hgpsl_pool import HgpSlPool, PooledGraphs
+from gnn.models.gin import GinConvolution
+from gnn.models.ness import Ness
+from gnn.models.walkpooling import WalkPoolingNet
+from gnn.quantization.degree_protection import DegreeProtection
+from gnn.quantization.product import Aggregation, Product
+from gnn.quantization.scheme import Scheme, Site, quantizer_at
+
+
+class QuantizedLinear(nn.Linear):
+    """A linear layer whose inputs, weights and outputs are quantized; `of_nodes` in its product is left to its owner.
+
+    Source: Degree-Quant, dq/linear_quantized.py.
+    """
+
+    product: Product
+
+    def add_quantizers(self, scheme: Scheme, *, of_nodes: bool = False) -> None:
+        """What makes a linear layer of the same parameters a quantized one."""
+        self.product = Product(scheme, self.in_features, self.out_features, of_nodes=of_nodes)
+
+    def forward(self, input: Tensor | CsrMatrix) -> Tensor:  # noqa: A002  (named so by torch)
+        """Transform rows [rows, in_features] -> [rows, out_features]."""
+        return self.product(input, lambda: self.weight.t(), self.bias)  # noqa: PLW0108  (integers have no weight to ask)
+
+    def project(self, values: Tensor | CsrMatrix) -> Tensor:
+        """The same without the bias."""
+        return self.product(values, lambda: self.weight.t())  # noqa: PLW0108  (integers have no weight to ask)
+
+
+class QuantizedGinConvolution(GinConvolution):
+    """Messages, sums and updates of a graph isomorphism convolution on grids; its linear layers have their own.
+
+    Where the scheme says that a node sends itself, its own term is its quantized message, too.
+    Source: Degree-Quant, dq/baseline_quant.py, GINConvQuant, and dq/multi_quant.py, GINConvMultiQuant.
+    """
+
+    aggregation: Aggregation
+    updates: nn.Module
+    sends_itself: bool
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """What makes a convolution of the same parameters a quantized one."""
+        self.sends_itself = scheme.sends_itself
+        first, last = self.nn[0], self.nn[-1]
+        self.aggregation = Aggregation(scheme, first.in_features, norms=False)  # pyright: ignore[reportArgumentType]
+        self.updates = quantizer_at(scheme, Site("updates", last.num_features, of_nodes=True))  # pyright: ignore
+
+    def forward(self, features: Tensor, neighbours: CsrMatrix) -> Tensor:
+        """Add up quantized neighbours, then transform."""
+        sums, messages = self.aggregation(neighbours, features)
+        return self.updates(self.nn((messages if self.sends_itself else features) + sums))
+
+
+class QuantizedGraphConvolution(GraphConvolution):
+    """A graph convolution with quantized inputs, weights, features, norms, messages, sums and updates.
+
+    Source: Degree-Quant, dq/baseline_quant.py, GCNConvQuant, and dq/multi_quant.py, GCNConvMultiQuant.
+    """
+
+    aggregation: Aggregation
+    updates: nn.Module
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """What makes a convolution of the same parameters a quantized one."""
+        channels = self.lin.out_features
+        self.aggregation = Aggregation(scheme, channels)
+        self.updates = quantizer_at(scheme, Site("updates", channels, of_nodes=True))
+
+    def forward(self, features: Tensor | CsrMatrix, adjacency: NormalizedAdjacency | CsrMatrix) -> Tensor:
+        """Project, then aggregate."""
+        aggregated, _ = self.aggregation(adjacency, self.lin(features))
+        return self.updates(aggregated if self.bias is None else aggregated + self.bias)
+
+
+class QuantizedSplineConvolution(SplineConvolution):
+    """A spline convolution with the same quantizers; the basis stands where a graph convolution has its norms."""
+
+    product: Product
+    aggregation: Aggregation
+    updates: nn.Module
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """What makes a convolution of the same parameters a quantized one."""
+        in_channels = self.weight.shape[1]
+        self.product = Product(scheme, in_channels, self.out_channels, of_nodes=True)
+        self.aggregation = Aggregation(scheme, self.out_channels)
+        self.updates = quantizer_at(scheme, Site("updates", self.out_channels, of_nodes=True))
+
+    def propagate(self, features: Tensor | CsrMatrix, operator: CsrMatrix) -> Tensor:
+        """Convolve features [nodes, in_channels] with an operator built before -> [nodes, out_channels]."""
+        projected = self.product(features, self.stacked_weight)
+        aggregated, _ = self.aggregation(operator, projected.reshape(-1, self.out_channels))
+        return self.updates(aggregated if self.bias is None else aggregated + self.bias)
+
+
+class QuantizedHgpSlConvolution(HgpSlConvolution):
+    """HGP-SL's convolution with the same quantizers; the learned edge weights are its norms."""
+
+    product: Product
+    aggregation: Aggregation
+    updates: nn.Module
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """What makes a convolution of the same parameters a quantized one."""
+        in_channels, out_channels = self.weight.shape
+        self.product = Product(scheme, in_channels, out_channels, of_nodes=True)
+        self.aggregation = Aggregation(scheme, out_channels)
+        self.updates = quantizer_at(scheme, Site("updates", out_channels, of_nodes=True))
+
+    def forward(self, features: Tensor, adjacency: CsrMatrix) -> Tensor:
+        """Project, then aggregate."""
+        projected = self.product(features, lambda: self.weight)
+        return self.updates(self.aggregation(adjacency, projected)[0] + self.bias)
+
+
+class QuantizedHgpSlPool(HgpSlPool):
+    """HGP-SL's pooling with a quantized attention vector and quantized features under it."""
+
+    product: Product
+    protection: DegreeProtection | None
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """What makes a pooling of the same parameters a quantized one."""
+        self.product = Product(scheme, self.att.shape[1] // 2, 2, of_nodes=False)
+        self.protection = getattr(scheme, "protection", None)
+
+    def forward(self, features: Tensor, adjacency: CsrMatrix, node_pointer: Tensor) -> PooledGraphs:
+        """Pool a batch of graphs; the nodes that stay keep their protection."""
+        pooled = super().forward(features, adjacency, node_pointer)
+        if self.training and self.protection is not None:
+            self.protection.narrow(pooled.chosen)
+        return pooled
+
+    def attend(self, features: Tensor) -> Tensor:
+        """What a node adds to the attention of its edges as source and as target, [nodes, 2]."""
+        return self.product(features, lambda: self.att.view(2, -1).t())
+
+
+class QuantizedNess(Ness):
+    """NESS with a quantized encoder; the inner products of embeddings stay in FP32."""
+
+    aggregation: Aggregation
+    updates: nn.Module
+    protection: DegreeProtection | None
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """What makes a model of the same parameters a quantized one."""
+        self.protection = getattr(scheme, "protection", None)
+        self.aggregation = Aggregation(scheme, self.settings.channels)
+        self.updates = quantizer_at(scheme, Site("updates", self.settings.channels, of_nodes=True))
+
+    def propagate(self, features: CsrMatrix, adjacency: CsrMatrix) -> Tensor:
+        """Encode with one adjacency, (rows, nodes) -> [rows, channels]."""
+        if self.training and self.protection is not None:
+            # In training it is not called through `forward`, where other models draw.
+            self.protection.draw_again()
+        projected = self.lin.project(features)  # pyright: ignore[reportCallIssue]
+        return self.updates(self.aggregation(adjacency, projected)[0] + self.lin.bias)
+
+
+class QuantizedWalkPoolingNet(WalkPoolingNet):
+    """WalkPooling whose embedding of words is quantized, too; random walks stay in FP32."""
+
+    def add_quantizers(self, scheme: Scheme) -> None:
+        """Nothing of its own: all of its quantizers are those of its layers."""
+
+    def embed(self, features: CsrMatrix) -> Tensor:
+        """Project the sparse features, [nodes, hidden_channels]."""
+        return self.embedding(self.drop_words(features))
