@@ -34,7 +34,8 @@ class Case:
     @property
     def id(self) -> str:
         """`<task>.<model>.<method>[.<setting>...][.ft]`, such as cora-node.spline.global.s0.8.stored-int8.ft."""
-        parts = [self.task, self.model, self.compression.method, *self.compression.id_parts()]
+        method = getattr(self.compression, "id_method", self.compression.method)
+        parts = [self.task, self.model, method, *self.compression.id_parts()]
         if self.precision != "fp32":
             parts.append(f"stored-{self.precision}")
         return ".".join([*parts, "ft"] if self.fine_tune else parts)

@@ -4,7 +4,7 @@ import copy
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from gnn import storage
 from gnn.artifacts import Artifact, ArtifactStore
 from gnn.case import Case
 from gnn.compression import TrainingContext, compress, fine_tune, sparsity_of
+from gnn.compression.quantized_bits import BitWidths, measured_bits
 from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
 from gnn.determinism import deterministic
 from gnn.errors import SettingError, StorageError
 from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
+from gnn.quantization.agreement import Agreement, agreement
+from gnn.quantization.integer_model import plain_model
 from gnn.source_code import source_sha256
 from gnn.storage import FileSizes
 from gnn.tasks import DataSource, Task, load_task
@@ -71,7 +74,8 @@ class Run:
     the method removed from each tensor by a mask, `compressed_tensors` how many tensors it took weights from,
     `near_zero_share` the share of prunable weights that are almost zero, and `state_entries` counts parameters and
     buffers. `best_epoch`, `epochs` and `truncated` are those of the base model's training or, when the method trained
-    a model anew, of that one.
+    a model anew, of that one, whose loss on the validation part is `validation_loss`. Weights are counted in `plain`.
+    `agreement` and `bit_widths` are those of a model on integers.
     """
 
     seed: int
@@ -95,6 +99,14 @@ class Run:
     epochs: int
     truncated: bool
     model: GraphModel
+    validation_loss: float | None = None
+    agreement: Agreement | None = None
+    bit_widths: BitWidths | None = None
+
+    @cached_property
+    def plain(self) -> GraphModel:
+        """The model itself or, for one that runs on integers, the plain one with the same weights in FP32."""
+        return plain_model(self.model)
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
         training_s += fine_tune(compressed.model, task, compressed.masks, settings, seed).cpu_s
     loaded, file = ship(compressed.model, case)
     shipped = evaluate(loaded, task)
-    trained = compressed.fitted or base
+    trained, plain = compressed.fitted or base, plain_model(loaded)
     return Run(
         seed=seed,
         task_sha256=task.sha256,
@@ -138,16 +150,19 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
         other_scores=shipped.others,
         dense_accuracy=dense.accuracy,
         dense_parameters=dense.parameters,
-        **_counted_weights(loaded),
+        **_counted_weights(plain),
         compressed_tensors=compressed.compressed_tensors,
         masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in compressed.masks.kept.items()},
-        weight_histograms=weight_histograms(dense.state, loaded),
+        weight_histograms=weight_histograms(dense.state, plain),
         size_bytes=sizes_of(loaded, case.precision, dense=dense.size_bytes, file=file),
         training_s=training_s,
         best_epoch=trained.best_epoch,
         epochs=trained.epochs,
         truncated=trained.truncated,
         model=loaded,
+        validation_loss=None if compressed.fitted is None else compressed.fitted.validation.loss,
+        agreement=None if compressed.simulated is None else agreement(loaded, compressed.simulated, task),
+        bit_widths=None if loaded.quantization is None else measured_bits(loaded, plain, task),
     )
 
 
@@ -223,6 +238,7 @@ def training_context(case: Case, seed: int, laboratory: Laboratory, base: BaseMo
         return laboratory.store.load_or_build({**key, **what}, build)
 
     return TrainingContext(
+        model_name=case.model,
         task=task,
         recipe=MODELS[case.model].recipe_for(task),
         seed=seed,

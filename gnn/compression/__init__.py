@@ -1,13 +1,18 @@
 """Methods that make a model smaller, one a file."""
 
+from gnn.compression.a2q import A2q
+from gnn.compression.degree_quant import DegreeQuant
 from gnn.compression.dense import Dense
 from gnn.compression.fine_grained import FineGrained
 from gnn.compression.global_magnitude import GlobalMagnitude
 from gnn.compression.gradual import Gradual
+from gnn.compression.hybrid import Hybrid
 from gnn.compression.l2 import L2
 from gnn.compression.lottery_ticket import LotteryTicket
 from gnn.compression.masks import Masks, fine_tune
+from gnn.compression.post_training import PostTraining
 from gnn.compression.prunable import prunable_parameters, sparsity_of
+from gnn.compression.qat import Qat
 from gnn.compression.registry import METHODS, CompressionSettings, compress, register_method
 from gnn.compression.structured import Structured
 from gnn.compression.subject import Compressed, Subject, TrainingContext
@@ -15,14 +20,19 @@ from gnn.compression.subject import Compressed, Subject, TrainingContext
 __all__ = [
     "L2",
     "METHODS",
+    "A2q",
     "Compressed",
     "CompressionSettings",
+    "DegreeQuant",
     "Dense",
     "FineGrained",
     "GlobalMagnitude",
     "Gradual",
+    "Hybrid",
     "LotteryTicket",
     "Masks",
+    "PostTraining",
+    "Qat",
     "Structured",
     "Subject",
     "TrainingContext",

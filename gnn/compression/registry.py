@@ -10,7 +10,10 @@ from gnn.registry import Registry
 
 
 class CompressionSettings(Protocol):
-    """A frozen dataclass of one method's settings, registered by its `method` name."""
+    """A frozen dataclass of one method's settings, registered by its `method` name.
+
+    A case id has `id_method` in its place where the settings have one.
+    """
 
     method: ClassVar[str]
 

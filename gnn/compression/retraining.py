@@ -38,14 +38,16 @@ def remember_retrained(
     what: Mapping[str, object],
     sources: tuple[str, ...],
     build: Callable[[], Retrained],
+    structure: Callable[[], GraphModel] | None = None,
 ) -> Retrained:
     """Read what `build` gave before from the artifact store, or build it.
 
     `what` holds all that determines it besides task, model and seed; `sources` are the files of this package, such as
-    "compression/l2.py", that do so too.
+    "compression/l2.py", that do so too. `structure` gives a model that the state fits, the initial one when None.
     """
     key = {**what, "method code": source_sha256(*SOURCES, *sources)}
-    return _from_artifact(training, training.remember(key, lambda: _to_artifact(build())))
+    artifact = training.remember(key, lambda: _to_artifact(build()))
+    return _from_artifact((structure or training.initial)(), artifact)
 
 
 def _to_artifact(retrained: Retrained) -> Artifact:
@@ -63,8 +65,8 @@ def _to_artifact(retrained: Retrained) -> Artifact:
     return Artifact({**retrained.model.state_dict(), **masks}, {name: repr(fact) for name, fact in facts.items()})
 
 
-def _from_artifact(training: TrainingContext, artifact: Artifact) -> Retrained:
-    model, facts = training.initial(), artifact.facts
+def _from_artifact(model: GraphModel, artifact: Artifact) -> Retrained:
+    facts = artifact.facts
     state = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith(_MASK)}
     model.load_state_dict(state)
     model.eval()

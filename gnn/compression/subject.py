@@ -20,9 +20,11 @@ class TrainingContext:
 
     `initial` gives it with the weights that its training began with, `training_s` are the CPU seconds that this
     training took. `remember` reads what was built before for this task, model and seed from the artifact store, or
-    builds it; its first argument holds whatever else determines it, as JSON values, the code included.
+    builds it; its first argument holds whatever else determines it, as JSON values, the code included. `model_name` is
+    the name the model is registered by.
     """
 
+    model_name: str
     task: Task
     recipe: Recipe
     seed: int
@@ -37,7 +39,8 @@ class Compressed:
 
     `fitted` describes the training that made this model when it is another one than that of the dense model, and
     `training_s` are the CPU seconds of all training up to here when they are others. `shrunk` names the tensors that
-    have fewer entries than before.
+    have fewer entries than before, `quantized` those that are whole codes now. `simulated` is the model with fake
+    quantization whose numbers a model on integers has to give.
     """
 
     model: GraphModel
@@ -45,12 +48,14 @@ class Compressed:
     fitted: Fitted | None = None
     training_s: float | None = None
     shrunk: tuple[str, ...] = ()
+    quantized: tuple[str, ...] = ()
+    simulated: GraphModel | None = None
 
     @property
     def compressed_tensors(self) -> int:
-        """How many tensors really lost a weight."""
+        """How many tensors really lost a weight or bits."""
         masked = {name for name, mask in self.masks.kept.items() if not bool(mask.all())}
-        return len(masked.union(self.shrunk))
+        return len(masked.union(self.shrunk, self.quantized))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,11 @@ def compile_inference(model_name: str, model: GraphModel, task: Task) -> Inferen
 
     Node classifiers give the logits of the whole graph, link predictors those of the test pairs, graph classifiers
     those of the test graphs as one batch. Everything that depends on structure and weights alone is done here, once;
-    what is left is what a server would repeat. Raises `UnknownNameError` for a model without a runtime of its own.
+    what is left is what a server would repeat. A model on integers runs as it is. Raises `UnknownNameError` for a model
+    without a runtime of its own.
     """
+    if model.quantization is not None:
+        return model_inference(model, task)
     return RUNTIMES[model_name](model, task)
 
 

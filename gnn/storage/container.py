@@ -32,13 +32,17 @@ _NO_DIGEST = "0" * 64
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its model; `tensors` maps names to [type, shape, bits per element]."""
+    """What a file says of its model; `tensors` maps names to [type, shape, bits per element].
+
+    `quantization` says how a model that runs on integers was quantized, None for all others.
+    """
 
     model: str
     settings: dict[str, Any]
     task: str
     precision: str
     tensors: dict[str, Any]
+    quantization: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ def container_bytes(header: Header, streams: Mapping[str, Stream]) -> bytes:
         "codecs": " ".join(f"{name}={stream.codec}" for name, stream in streams.items()),
         "sha256": _NO_DIGEST,
     }
+    if header.quantization is not None:
+        content["quantization"] = header.quantization
     text = json.dumps(content, separators=(",", ":"))
     blobs = {name: np.frombuffer(stream.blob, dtype=np.uint8) for name, stream in streams.items()}
     unsigned = safetensors_bytes(blobs, {FORMAT: text})
@@ -96,6 +102,7 @@ def read_container(path: Path) -> tuple[Header, dict[str, Stream]]:
         task=_typed(metadata, "task", str),
         precision=_typed(metadata, "precision", str),
         tensors=_description(_typed(metadata, "tensors", str)),
+        quantization=_typed(metadata, "quantization", dict) if "quantization" in metadata else None,
     )
     return header, {name: Stream(codecs[name], blob) for name, blob in blobs.items()}
 

@@ -13,6 +13,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from gnn.atomic_file import write_atomically
 from gnn.errors import StorageError, UnknownNameError
 from gnn.models import MODELS, GraphModel, build_model, settings_mapping
+from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.storage.container import Header, container_bytes, read_container
 from gnn.storage.layout import Layout
 from gnn.storage.precision import PRECISIONS, Precision
@@ -38,14 +39,22 @@ class LoadedModel:
 def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision: str = "fp32") -> int:
     """Write a model to `path` and return the size of the file in bytes.
 
-    The file is a safetensors container that says all that is needed to load it (see `container_bytes`). "fp32" keeps
+    The file is a safetensors container that says all that is needed to load it (see `container_bytes`). A model that
+    runs on integers is stored as its codes, two in a byte up to 4 bits, before entropy coding. "fp32" keeps
     every bit; "fp16", "int8" and "int4" hold the prunable weights in fewer (see `gnn.storage.precision`), all else in
     full. The same model gives the same bytes. They are written through a temporary file. Raises `UnknownNameError`,
     and `StorageError` for a model that the format or the precision has no room for.
     """
     MODELS[model_name]
     chosen, layout, state = PRECISIONS[precision], Layout.of(model), model.state_dict()
-    header = Header(model_name, settings_mapping(model), task, precision, layout.described(chosen.bit_width))
+    header = Header(
+        model=model_name,
+        settings=settings_mapping(model),
+        task=task,
+        precision=precision,
+        tensors=layout.described(chosen.bit_width),
+        quantization=None if model.quantization is None else model.quantization.mapping(),
+    )
     streams = pack(state, layout, chosen)
     try:
         # What `load` would refuse must not take the place of a good file.
@@ -82,7 +91,7 @@ def load(path: Path) -> LoadedModel:
         layout = _layout(header, precision)
         state = unpack(streams, layout, precision)
         _check_feature_mask(header, state)
-        model = build_model(header.model, header.settings)
+        model = _quantized(build_model(header.model, header.settings), header)
         model.load_state_dict(state)
     except StorageError as error:
         raise StorageError(f"{path} {error}") from error
@@ -137,13 +146,22 @@ def _build_without_memory(header: Header) -> GraphModel:
             raise StorageError(f"describes {len(header.tensors)} tensors, but its settings ask for more ({name!r})")
 
     try:
-        with torch.device("meta"), register_module_parameter_registration_hook(count):
-            return build_model(header.model, header.settings)
+        with torch.device("meta"):
+            with register_module_parameter_registration_hook(count):
+                plain = build_model(header.model, header.settings)
+            return _quantized(plain, header)
     except StorageError:
         raise
     except Exception as error:
         # What a constructor makes of settings that no one ever tried is not known; its first line says enough.
         raise StorageError(f"has settings that make no model {header.model!r} ({reason_of(error)})") from error
+
+
+def _quantized(model: GraphModel, header: Header) -> GraphModel:
+    """The model itself, or the empty integer model that the header describes."""
+    if header.quantization is None:
+        return model
+    return empty_integer_model(model, Quantization(**header.quantization))
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:

@@ -37,6 +37,7 @@ TASKS = small_tasks()
 def training_context(name: str, model: GraphModel) -> TrainingContext:
     task = TASKS[name]
     return TrainingContext(
+        model_name=name,
         task=task,
         recipe=MODELS[name].recipe_for(task),
         seed=0,

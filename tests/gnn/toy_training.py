@@ -25,6 +25,7 @@ def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: R
     model, store = build_small_model(task, seed), ArtifactStore(folder)
     fit(model, task, recipe.training, seed)
     context = TrainingContext(
+        model_name="spline",
         task=task,
         recipe=recipe,
         seed=seed,

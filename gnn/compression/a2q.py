@@ -1,0 +1,120 @@
+"""A2Q: aggregation-aware quantization, where groups of nodes learn how many bits they need."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
+from gnn.compression.registry import register_method
+from gnn.compression.subject import Compressed, Subject, TrainingContext
+from gnn.determinism import deterministic
+from gnn.errors import SettingError
+from gnn.models import GraphModel
+from gnn.quantization.description import Quantization
+from gnn.quantization.fake_quantize import require_bit_width
+from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
+from gnn.quantization.quantized_model import nonnegative_inputs, quantized_weights
+
+SOURCES = ("compression/a2q.py",)
+GROUPS = 1000
+# The reference leaves what the first convolution sends as it is.
+FP32_SITES = {"gin": ("convs.0.aggregation.messages",)}
+STEP_RATE, MESSAGE_STEP_RATE, BIT_RATE = 0.02, 0.01, 0.008
+
+
+@dataclass(frozen=True)
+class A2q:
+    """Bits that every group starts with, and the memory that they are drawn towards.
+
+    Loss = that of the task + `memory_weight` * max(0, memory - `memory_kb`)^2. Raises `SettingError` out of range.
+    """
+
+    method: ClassVar[str] = "a2q"
+    bit_width: int = 4
+    memory_weight: float = 1e-3
+    memory_kb: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_bit_width(self.bit_width)
+        if not (0 <= self.memory_weight < float("inf") and 0 <= self.memory_kb < float("inf")):
+            raise SettingError(
+                f"memory_weight {self.memory_weight} and memory_kb {self.memory_kb} must be numbers not below 0"
+            )
+
+    @property
+    def compresses(self) -> bool:
+        """Every weight becomes a code."""
+        return True
+
+    def id_parts(self) -> tuple[str, ...]:
+        """One setting, so that it has none in its case id."""
+        return ()
+
+
+@register_method(A2q)
+def train_by_groups(subject: Subject, settings: A2q) -> Compressed:
+    """Train step sizes and bit widths with the weights, then convert to integers.
+
+    Weights have a step size for each output channel, messages one for each channel, inputs of products one and a bit
+    width for each of 1000 groups; a node takes the group whose range is nearest to its largest number, in graphs never
+    seen as well. Step sizes learn at 0.02, those of messages at 0.01, bit widths at 0.008 and without weight decay;
+    the bits of weights and messages stay.
+
+    Source: Zhu et al., arXiv 2302.00193; A2Q, lr_gin_reddit_binary.py, with 0.001 and 1 for the memory.
+    """
+    training = subject.training
+    nonnegative = nonnegative_inputs(training.initial(), training.task)
+    quantization = Quantization(
+        kind="node-group",
+        bit_width=settings.bit_width,
+        fp32_layers=fp32_layers(training.model_name),
+        fp32_sites=FP32_SITES.get(training.model_name, ()),
+        groups=GROUPS,
+        nonnegative=nonnegative,
+    )
+    how = QuantizedTraining(
+        structure=lambda: _structure(training, quantization),
+        quantization=quantization,
+        parameter_groups=parameter_groups,
+        penalty=lambda model: memory_penalty(model, settings),
+    )
+    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)}, SOURCES)
+
+
+def _structure(training: TrainingContext, quantization: Quantization) -> GraphModel:
+    with deterministic(training.seed):
+        return quantization.apply(training.initial())
+
+
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Adam's groups: weights as ever, and what quantizers learn with rates of its own and without weight decay."""
+    of_weights = set(map(id, quantized_weights(model).values()))
+    groups: list[dict[str, Any]] = []
+    learned: set[int] = set()
+    for module in model.modules():
+        if not isinstance(module, NodeQuantizer | ChannelQuantizer):
+            continue
+        of_messages = isinstance(module, ChannelQuantizer) and id(module) not in of_weights
+        rate = MESSAGE_STEP_RATE if of_messages else STEP_RATE
+        groups.append({"params": [module.step_size], "lr": rate, "weight_decay": 0.0})
+        if isinstance(module, NodeQuantizer):
+            groups.append({"params": [module.bit], "lr": BIT_RATE, "weight_decay": 0.0})
+        else:
+            module.bit.requires_grad = False
+        learned |= {id(module.step_size), id(module.bit)}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in learned]
+    return [{"params": others}, *groups]
+
+
+def memory_penalty(model: GraphModel, settings: A2q) -> Callable[[], Tensor]:
+    """What is added to the loss: memory_weight * max(0, memory - memory_kb)^2, over all quantizers of inputs."""
+    quantizers = [module for module in model.modules() if isinstance(module, NodeQuantizer)]
+
+    def penalty() -> Tensor:
+        memory = torch.stack([quantizer.memory_kb for quantizer in quantizers]).sum()
+        return settings.memory_weight * torch.relu(memory - settings.memory_kb).square()
+
+    return penalty

@@ -1,0 +1,31 @@
+"""Quantization-aware training: fake quantization while a model is trained from scratch."""
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
+from gnn.compression.range_settings import RangeSettings
+from gnn.compression.registry import register_method
+from gnn.compression.subject import Compressed, Subject
+from gnn.quantization.description import Quantization
+
+SOURCES = ("compression/qat.py",)
+
+
+@dataclass(frozen=True)
+class Qat(RangeSettings):
+    """Bits of a code, how gradients pass and how ranges are tracked."""
+
+    method: ClassVar[str] = "qat"
+
+
+@register_method(Qat)
+def train_aware(subject: Subject, settings: Qat) -> Compressed:
+    """Train with every weight, input, feature, message, sum and update on an integer grid, then convert to integers.
+
+    Source: the paper, section 2.5.1; Degree-Quant, dq/baseline_quant.py, whose baseline this is.
+    """
+    training = subject.training
+    quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
+    how = QuantizedTraining(lambda: quantization.apply(training.initial(), settings.quantizer), quantization)
+    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)}, SOURCES)

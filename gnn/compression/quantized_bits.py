@@ -1,0 +1,111 @@
+"""In how many bits an integer model holds its weights, and those that its products read."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gnn.compression.degree_quant import in_degree
+from gnn.layers import CsrMatrix
+from gnn.models import GraphModel
+from gnn.quantization.integer_layers import IntegerProduct
+from gnn.quantization.integer_model import integer_weights
+from gnn.quantization.learned_quantizer import NodeQuantizer
+from gnn.tasks import GraphClassification, Task
+
+FULL_PRECISION = 32
+Histogram = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class BitWidths:
+    """Mean bits of a weight, of a number that a product reads in one pass over the test part, and of both together.
+
+    `histogram` counts nodes by in-degree and bits where nodes have bits of their own, over all products; its keys are
+    texts, as in JSON.
+    """
+
+    weights: float
+    activations: float
+    mean: float
+    histogram: Histogram | None
+
+
+def measured_bits(model: GraphModel, plain: GraphModel, task: Task) -> BitWidths:
+    """The bits of an integer model; `plain` is the same model in FP32.
+
+    A number that is never negative does without its sign, which counts as no bit. Weights and inputs of layers that
+    stayed in FP32 count 32 bits.
+    """
+    held = {name: weight.bit_width for name, weight in integer_weights(model).items()}
+    sizes = {name: parameter.numel() for name, parameter in plain.named_parameters()}
+    of_weights = sum(count * held.get(name, FULL_PRECISION) for name, count in sizes.items())
+    watch = _Watch(model, _degrees(task))
+    watch.run(task)
+    numbers, weights = max(1, watch.numbers), sum(sizes.values())
+    return BitWidths(
+        weights=of_weights / weights,
+        activations=watch.bits / numbers,
+        mean=(of_weights + watch.bits) / (weights + numbers),
+        histogram=watch.histogram or None,
+    )
+
+
+def _degrees(task: Task) -> Tensor | None:
+    if isinstance(task, GraphClassification):
+        return task.batch("test").adjacency.row_pointer.diff()
+    return in_degree(task)
+
+
+class _Watch:
+    """Counts what products and linear layers read during one pass."""
+
+    def __init__(self, model: GraphModel, degrees: Tensor | None) -> None:
+        self.model, self.degrees = model, degrees
+        self.bits, self.numbers = 0.0, 0
+        self.histogram: Histogram = {}
+
+    @torch.no_grad()
+    def run(self, task: Task) -> None:
+        hooks = [
+            module.register_forward_hook(self._look(name))
+            for name, module in self.model.named_modules()
+            if isinstance(module, IntegerProduct) or type(module) is nn.Linear
+        ]
+        self.model.eval()
+        self.model.outputs(task, self.model.prepare(task), "test")
+        for hook in hooks:
+            hook.remove()
+
+    def _look(self, name: str) -> Any:  # noqa: ANN401
+        layer = name.rpartition(".")[0]
+        unsigned = int(self.model.quantization is not None and layer in self.model.quantization.nonnegative)
+
+        def look(module: nn.Module, inputs: tuple[Any, ...], _output: object) -> None:
+            values = inputs[0].value[:, None] if isinstance(inputs[0], CsrMatrix) else inputs[0]
+            rows, channels = values.shape
+            bits = _bits_of_rows(module, rows) - unsigned
+            self.bits += float(bits.sum()) * channels
+            self.numbers += rows * channels
+            of_nodes = isinstance(getattr(module, "inputs", None), NodeQuantizer)
+            if of_nodes and self.degrees is not None and len(self.degrees) == rows:
+                self._count(bits)
+
+        return look
+
+    def _count(self, bits: Tensor) -> None:
+        assert self.degrees is not None  # noqa: S101  (its caller looked)
+        pairs = Counter(zip(self.degrees.tolist(), bits.int().tolist(), strict=True))
+        for (degree, width), nodes in sorted(pairs.items()):
+            of_degree = self.histogram.setdefault(str(degree), {})
+            of_degree[str(width)] = of_degree.get(str(width), 0) + nodes
+
+
+def _bits_of_rows(module: nn.Module, rows: int) -> Tensor:
+    """Bits of the numbers in every row that a module reads."""
+    inputs = getattr(module, "inputs", None)
+    if isinstance(inputs, NodeQuantizer):
+        return inputs.bit.detach().flatten()[inputs.last_group]
+    return torch.full((rows,), float(getattr(inputs, "bit_width", FULL_PRECISION)))

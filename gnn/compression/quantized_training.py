@@ -1,0 +1,89 @@
+"""Training with fake quantization, and the integer model that comes of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from gnn.compression.masks import Masks
+from gnn.compression.retraining import Retrained, remember_retrained
+from gnn.compression.subject import Compressed, TrainingContext
+from gnn.models import MODELS, GraphModel
+from gnn.quantization.description import Quantization
+from gnn.quantization.integer_model import integer_weights
+from gnn.training import ParameterGroups, fit, one_group
+
+# What decides how a quantized model is trained; what only runs it on integers is left out.
+SOURCES = (
+    "compression/quantized_training.py",
+    "compression/range_settings.py",
+    "quantization/aggregation_aware.py",
+    "quantization/channel_scheme.py",
+    "quantization/degree_protection.py",
+    "quantization/fake_quantize.py",
+    "quantization/layers.py",
+    "quantization/learned_quantizer.py",
+    "quantization/node_group_scheme.py",
+    "quantization/percentile.py",
+    "quantization/product.py",
+    "quantization/pyg_layers.py",
+    "quantization/quantized_model.py",
+    "quantization/range_scheme.py",
+    "quantization/scheme.py",
+    "quantization/tensor_quantizer.py",
+    "quantization/value_range.py",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedTraining:
+    """How a model is trained: from `structure`, a model with its quantizers, with Adam's groups and a penalty."""
+
+    structure: Callable[[], GraphModel]
+    quantization: Quantization
+    parameter_groups: ParameterGroups = one_group
+    penalty: Callable[[GraphModel], Callable[[], Tensor] | None] = lambda _model: None
+
+
+def train_quantized(
+    training: TrainingContext, how: QuantizedTraining, what: Mapping[str, Any], sources: tuple[str, ...]
+) -> Compressed:
+    """Train a quantized model from the initial weights with the recipe of the dense model, or read it, and convert it.
+
+    `what` and `sources` are as in `remember_retrained`. The time is that of this training alone: the dense model is not
+    needed for it.
+    """
+
+    def build() -> Retrained:
+        model = how.structure()
+        recipe = training.recipe.training
+        fitted = fit(
+            model,
+            training.task,
+            recipe,
+            training.seed,
+            parameter_groups=how.parameter_groups,
+            penalty=how.penalty(model),
+        )
+        return Retrained(model, Masks(), fitted, fitted.cpu_s)
+
+    retrained = remember_retrained(training, what, (*SOURCES, *sources), build, how.structure)
+    return on_integers(retrained.compressed, how.quantization)
+
+
+def on_integers(simulated: Compressed, quantization: Quantization) -> Compressed:
+    """The integer model of a trained quantized model, which stays beside it as what it has to equal."""
+    integer = quantization.to_integers(simulated.model)
+    return replace(
+        simulated,
+        model=integer,
+        masks=Masks(),
+        simulated=simulated.model.eval(),
+        quantized=tuple(integer_weights(integer)),
+    )
+
+
+def fp32_layers(model_name: str) -> tuple[str, ...]:
+    """The layers of a registered model that stay in FP32."""
+    return MODELS[model_name].fp32_layers
