@@ -1,5 +1,6 @@
 """A2Q: aggregation-aware quantization, where groups of nodes learn how many bits they need."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from gnn.determinism import deterministic
 from gnn.errors import SettingError
 from gnn.models import GraphModel
 from gnn.quantization.description import Quantization
-from gnn.quantization.fake_quantize import require_bit_width
+from gnn.quantization.fake_quantize import MOST_BITS, require_bit_width
 from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
 from gnn.quantization.quantized_model import nonnegative_inputs, quantized_weights
 
@@ -39,10 +40,12 @@ class A2q:
 
     def __post_init__(self) -> None:
         require_bit_width(self.bit_width)
-        if not (0 <= self.memory_weight < float("inf") and 0 <= self.memory_kb < float("inf")):
-            raise SettingError(
-                f"memory_weight {self.memory_weight} and memory_kb {self.memory_kb} must be numbers not below 0"
-            )
+        if self.bit_width == MOST_BITS:
+            raise SettingError(f"bit_width {MOST_BITS} leaves no bit more for inputs without a sign; give less")
+        for name in ("memory_weight", "memory_kb"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise SettingError(f"{name} {value!r} must be a number not below 0, such as 1")
 
     @property
     def compresses(self) -> bool:
@@ -66,7 +69,8 @@ def train_by_groups(subject: Subject, settings: A2q) -> Compressed:
     Source: Zhu et al., arXiv 2302.00193; A2Q, lr_gin_reddit_binary.py, with 0.001 and 1 for the memory.
     """
     training = subject.training
-    nonnegative = nonnegative_inputs(training.initial(), training.task)
+    # Untrained normalisation would not tell a layer's inputs from those after a ReLU.
+    nonnegative = nonnegative_inputs(subject.model, training.task)
     quantization = Quantization(
         kind="node-group",
         bit_width=settings.bit_width,

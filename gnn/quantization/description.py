@@ -68,9 +68,12 @@ class Quantization:
     ) -> GraphModel:
         """Give a model its quantizers, in place."""
         quantize_model(model, self.scheme(settings, protection), self.fp32_layers)
+        modules = dict(model.named_modules())
         for site in self.fp32_sites:
+            if not hasattr(modules.get(site), "codes"):
+                raise SettingError(f"place {site!r} is to stay in FP32, but nothing is quantized there; check its name")
             layer, _, place = site.rpartition(".")
-            setattr(model.get_submodule(layer), place, nn.Identity())
+            setattr(modules[layer], place, nn.Identity())
         return model
 
     def to_integers(self, model: GraphModel, *, structure_only: bool = False) -> GraphModel:

@@ -1,6 +1,6 @@
 """Quantize and dequantize in FP32: what training sees of integers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -81,6 +81,11 @@ class Grid:
         return cls(2 * largest / (highest - lowest) if largest else 1.0, 0.0, lowest, highest)
 
     @property
+    def nonnegative(self) -> "Grid":
+        """The part of the grid from zero on; on it, quantizing is quantizing and a ReLU in one."""
+        return replace(self, lowest=self.zero_point)
+
+    @property
     def ends(self) -> tuple[float, float]:
         """The lowest and the highest number as FP32 has them."""
         scale, zero_point = np.float32(self.scale), np.float32(self.zero_point)
@@ -97,34 +102,48 @@ class Grid:
 
 
 def fake_quantize(
-    values: Tensor, grid: Grid, gradient: Gradient = "straight-through", kept_rows: Tensor | None = None
+    values: Tensor,
+    grid: Grid,
+    gradient: Gradient = "straight-through",
+    kept_rows: Tensor | None = None,
+    *,
+    rectify: bool = False,
 ) -> Tensor:
     """The nearest numbers of a grid, differentiable.
 
     out = (clamp(round(x / scale + zero_point)) - zero_point) * scale; the zero point is added before rounding, halves
     go to the even code. The gradient passes unchanged ("straight-through") or is zeroed where the code is the lowest or
     the highest, or would be beyond ("gradient-clipping"). The rows with the numbers `kept_rows` stay as they are, and
-    so does their gradient.
+    so does their gradient. With `rectify` a ReLU follows, in the same passes over memory and with the same bits.
 
     Source: Degree-Quant, dq/quantization.py, Quantize. Shapes: values [rows, ...], kept_rows [kept] int64.
     """
-    return _FakeQuantize.apply(values, grid, gradient, kept_rows)  # pyright: ignore[reportReturnType]
+    return _FakeQuantize.apply(values, grid, gradient, kept_rows, rectify)  # pyright: ignore[reportReturnType]
 
 
 class _FakeQuantize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, grid: Grid, gradient: Gradient, kept_rows: Tensor | None) -> Tensor:  # noqa: ANN401
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        values: Tensor,
+        grid: Grid,
+        gradient: Gradient,
+        kept_rows: Tensor | None,
+        rectify: bool,
+    ) -> Tensor:
+        if rectify:
+            grid = grid.nonnegative
         out = grid.values(grid.codes(values))
         if kept_rows is not None:
             out.index_copy_(0, kept_rows, values.index_select(0, kept_rows))
-        ctx.ends, ctx.kept_rows = None, kept_rows
-        if gradient == "gradient-clipping":
-            ctx.ends = grid.ends
+        ctx.kept_rows = kept_rows
+        ctx.ends = grid.ends if gradient == "gradient-clipping" else (0.0, np.inf) if rectify else None
+        if ctx.ends is not None:
             ctx.save_for_backward(out)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
         gradient = gradients[0]
         if ctx.ends is not None:
             (out,) = ctx.saved_tensors
@@ -132,4 +151,4 @@ class _FakeQuantize(torch.autograd.Function):
             gradient = torch.ops.aten.hardtanh_backward(gradient, out, *ctx.ends)
             if ctx.kept_rows is not None:
                 gradient.index_copy_(0, ctx.kept_rows, gradients[0].index_select(0, ctx.kept_rows))
-        return gradient, None, None, None
+        return gradient, None, None, None, None

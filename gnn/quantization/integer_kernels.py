@@ -12,6 +12,9 @@ def int8_product(left: Tensor, right: Tensor) -> Tensor:
     torch._int_mm runs on the processor's dot products of bytes where it has any; it is not public, so that torch is
     pinned and this is the only place that calls it. On a device that lacks it, the same sums are taken in float64.
     """
+    if left.shape[1] == 1:
+        # The kernel of torch 2.13 leaves such products undefined.
+        return left.int() * right.t().int()
     try:
         return torch._int_mm(left, right.t())  # pyright: ignore[reportPrivateImportUsage]
     except RuntimeError:

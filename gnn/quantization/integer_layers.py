@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.quantization.integer_kernels import INT8_SHIFT, int8_product
 from gnn.quantization.integer_weight import IntegerWeight
@@ -94,10 +93,10 @@ class IntegerProduct(nn.Module):
             self._matrix = _Matrix.of([part for weight in self.weights for part in _columns(weight)])
         return self._matrix
 
-    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-        """Other weights make another matrix."""
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        # A parent's load_state_dict comes here, too: other weights make another matrix.
         self._matrix = None
-        return super().load_state_dict(*arguments, **named)
+        super()._load_from_state_dict(*arguments, **named)
 
 
 def _columns(weight: Any) -> list[tuple[Tensor, Tensor]]:  # noqa: ANN401
@@ -141,9 +140,3 @@ class IntegerAggregation(nn.Module):
         whole = held.codes.sub_(held.zero_point)
         sums = self.aggregates((matrix @ whole).mul_(scale))
         return sums, whole.mul_(held.scale) if self.returns_messages else features
-
-
-def require_convertible(name: str, module: nn.Module) -> None:
-    """Raise `SettingError` for the product of a layer whose inputs are not quantized."""
-    if not hasattr(module, "codes"):
-        raise SettingError(f"the inputs of layer {name!r} are not quantized, so it cannot be converted; exempt it")

@@ -48,13 +48,18 @@ def convert(model: GraphModel, *, structure_bits: int | None = None) -> GraphMod
 def _integer_product(name: str, layer: nn.Module, product: Product, *, structure_bits: int | None) -> IntegerProduct:
     if not hasattr(product.inputs, "codes"):
         raise SettingError(f"the inputs of layer {name!r} are not quantized, so it cannot be converted; exempt it")
-    owners = [(layer, "att" if hasattr(layer, "att") else "weight", "")]
+    owners = [(layer, _weight_of(layer), "")]
     if isinstance(layer, QuantizedSplineConvolution) and layer.lin is not None:
         owners.append((layer.lin, "weight", "lin."))
     weights = []
     for owner, weight, _ in owners:
         weights.append(_integer_weight(owner, weight, structure_bits=structure_bits))
     return IntegerProduct(product, weights, [f"{prefix}{weight}" for _, weight, prefix in owners])
+
+
+def _weight_of(layer: Any) -> str:  # noqa: ANN401
+    """The name of the weight that a layer's product takes; asking for the weight itself would quantize it."""
+    return "att" if "att" in getattr(layer, "parametrizations", {}) else "weight"
 
 
 def _integer_weight(owner: Any, name: str, *, structure_bits: int | None) -> IntegerWeight:  # noqa: ANN401
@@ -97,7 +102,7 @@ def dequantized_state(model: nn.Module) -> dict[str, Tensor]:
     inner = {
         f"{path}."
         for path, module in model.named_modules()
-        if isinstance(module, IntegerProduct | IntegerAggregation) or path.endswith("updates")
+        if isinstance(module, IntegerProduct | IntegerAggregation | Aggregation) or path.endswith("updates")
     }
     plain = {name: value for name, value in model.state_dict().items() if not name.startswith(tuple(inner))}
     return plain | {name: weight.dequantize() for name, weight in integer_weights(model).items()}

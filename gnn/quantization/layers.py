@@ -80,23 +80,26 @@ class QuantizedGraphConvolution(GraphConvolution):
 
 
 class QuantizedSplineConvolution(SplineConvolution):
-    """A spline convolution with the same quantizers; the basis stands where a graph convolution has its norms."""
+    """A spline convolution with the same quantizers; the basis stands where a graph convolution has its norms.
+
+    Its `aggregation` is a name already: that of the convolution it stands for.
+    """
 
     product: Product
-    aggregation: Aggregation
+    neighbour_sum: Aggregation
     updates: nn.Module
 
     def add_quantizers(self, scheme: Scheme) -> None:
         """What makes a convolution of the same parameters a quantized one."""
         in_channels = self.weight.shape[1]
         self.product = Product(scheme, in_channels, self.out_channels, of_nodes=True)
-        self.aggregation = Aggregation(scheme, self.out_channels)
+        self.neighbour_sum = Aggregation(scheme, self.out_channels)
         self.updates = quantizer_at(scheme, Site("updates", self.out_channels, of_nodes=True))
 
     def propagate(self, features: Tensor | CsrMatrix, operator: CsrMatrix) -> Tensor:
         """Convolve features [nodes, in_channels] with an operator built before -> [nodes, out_channels]."""
         projected = self.product(features, self.stacked_weight)
-        aggregated, _ = self.aggregation(operator, projected.reshape(-1, self.out_channels))
+        aggregated, _ = self.neighbour_sum(operator, projected.reshape(-1, self.out_channels))
         return self.updates(aggregated if self.bias is None else aggregated + self.bias)
 
 

@@ -22,6 +22,13 @@ class QuantizedPygLinear(nn.Module):
         out_channels, in_channels = self.weight.shape
         self.product = Product(scheme, in_channels, out_channels, of_nodes=of_nodes)
 
+    def _save_to_state_dict(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        # PyG's own would ask for the weight and store it a second time, quantized.
+        nn.Module._save_to_state_dict(self, *arguments, **named)
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        nn.Module._load_from_state_dict(self, *arguments, **named)
+
     def forward(self, x: Tensor) -> Tensor:
         """Transform rows [rows, in_channels] -> [rows, out_channels]."""
         return self.product(x, lambda: self.weight.t(), self.bias)  # noqa: PLW0108  (integers have no weight to ask)
@@ -42,6 +49,10 @@ class QuantizedMessagePassing(nn.Module):
         """What makes a convolution of the same parameters a quantized one."""
         for place in ("messages", "aggregates", "updates"):
             self.add_module(place, quantizer_at(scheme, Site(place, of_nodes=True)))
+
+    def _set_jittable_templates(self, *_arguments: Any, **_named: Any) -> None:  # noqa: ANN401
+        # A copy would have PyG write its own `propagate` into this class, over the one below.
+        pass
 
     def propagate(self, edge_index: Tensor, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
         """PyG's propagation, with the sources known to the quantizer of messages."""

@@ -1,6 +1,7 @@
 """A model with quantizers at every place that a scheme names."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from gnn.quantization.layers import (
 )
 from gnn.quantization.pyg_layers import pyg_counterpart
 from gnn.quantization.scheme import LayerScheme, Scheme
+from gnn.quantization.tensor_quantizer import TensorQuantizer
 from gnn.tasks import Task
 
 _COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
@@ -49,17 +51,18 @@ def quantize_model(model: GraphModel, scheme: Scheme, exempt: Iterable[str] = ()
     """Give a model the quantizers of a scheme, in place; its parameters stay the same objects.
 
     Every weight of two dimensions or more is quantized wherever it is read, and every layer becomes its quantized
-    counterpart; the layers named in `exempt` stay in FP32. Raises `SettingError` for a layer with weights that has no
-    counterpart, so that none slips through, and for an exempt layer that does not exist.
+    counterpart; the layers named in `exempt` stay in FP32 with all that is in them. Raises `SettingError` for a layer
+    with weights that has no counterpart, so that none slips through, and for an exempt layer that does not exist.
     """
     exempt = tuple(exempt)
     layers = dict(model.named_modules())
+    in_fp32 = {name for name in layers for kept in exempt if name == kept or name.startswith(f"{kept}.")}
     if unknown := [name for name in exempt if name not in layers]:
         raise SettingError(f"layer {unknown[0]!r} is to stay in FP32, but {type(model).__name__} has no such layer")
     of_nodes = {id(layer.lin) for layer in layers.values() if isinstance(layer, _OWNERS)}
     owned = {id(layer.lin) for layer in layers.values() if isinstance(layer, SplineConvolution)}
     for name, layer in layers.items():
-        if name in exempt:
+        if name in in_fp32:
             continue
         weights = [weight for weight, parameter in layer.named_parameters(recurse=False) if parameter.dim() >= 2]
         counterpart = _COUNTERPARTS.get(type(layer)) or pyg_counterpart(type(layer))
@@ -72,7 +75,19 @@ def quantize_model(model: GraphModel, scheme: Scheme, exempt: Iterable[str] = ()
             quantizer = scheme.for_weights(getattr(layer, weight), axis)
             # Its checks would show the weight to the quantizer once before training does.
             parametrize.register_parametrization(layer, weight, quantizer, unsafe=True)
+    for layer in layers.values():
+        if isinstance(layer, nn.Sequential):
+            _rectify_where_quantized(layer)
     return model
+
+
+def _rectify_where_quantized(layers: nn.Sequential) -> None:
+    """Leave a ReLU to the quantizer before it, which clamps anyway."""
+    for place, (layer, follower) in enumerate(pairwise(layers), start=1):
+        features = getattr(getattr(layer, "product", None), "features", None)
+        if isinstance(features, TensorQuantizer) and features.protection is None and isinstance(follower, nn.ReLU):
+            features.rectifies = True
+            layers[place] = nn.Identity()
 
 
 def _convert(layer: nn.Module, counterpart: type[nn.Module], scheme: Scheme, options: dict[str, Any]) -> None:

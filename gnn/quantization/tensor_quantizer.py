@@ -41,6 +41,7 @@ class TensorQuantizer(nn.Module):
 
     With a `protection`, the rows of protected nodes neither count for the range nor are quantized in training.
     Source: Degree-Quant, dq/quantization.py, IntegerQuantizer, and dq/multi_quant.py for protected rows.
+    With `rectifies`, what it gives has gone through the ReLU that followed.
     Buffers: `minimum` and `maximum`, scalars; inf and -inf until something was seen. Raises `SettingError` for values
     that are not finite, and when it is asked before it saw any.
     """
@@ -50,7 +51,7 @@ class TensorQuantizer(nn.Module):
 
     def __init__(self, settings: TensorQuantizerSettings, protection: DegreeProtection | None = None) -> None:
         super().__init__()
-        self.settings, self.protection = settings, protection
+        self.settings, self.protection, self.rectifies = settings, protection, False
         self.register_buffer("minimum", torch.tensor(torch.inf))
         self.register_buffer("maximum", torch.tensor(-torch.inf))
 
@@ -87,12 +88,13 @@ class TensorQuantizer(nn.Module):
         `node_of_row` [rows] says which node a row belongs to where rows are no nodes.
         """
         if not self.training:
-            return fake_quantize(values, self.grid, self.settings.gradient)
+            return fake_quantize(values, self.grid, self.settings.gradient, rectify=self.rectifies)
         kept = None if self.protection is None else self.protection.rows(len(values), node_of_row)
         self._track(values.detach(), repeats, kept)
-        if kept is not None and not self.seen:
-            return values
-        return fake_quantize(values, self.grid, self.settings.gradient, kept)
+        if not self.seen:
+            # A batch without rows, or with protected ones alone, has no range.
+            return values.relu() if self.rectifies else values
+        return fake_quantize(values, self.grid, self.settings.gradient, kept, rectify=self.rectifies)
 
     def codes(self, values: Tensor) -> Codes:
         """The codes of values that are quantized by integers from here on."""
