@@ -8,7 +8,8 @@ import pytest
 from bench.matrix import TASKS
 from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
-from bench.report.terminal import summary_table, tracing_sentence
+from bench.report.pareto import has_quantized, pareto_fronts
+from bench.report.terminal import compared_sentence, summary_table, tracing_sentence
 from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED
 from fixtures.session import SESSION, open_session
@@ -38,6 +39,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         if verdict := lottery_verdict(reported["record"]):
             terminalreporter.section("winning lottery tickets")
             terminalreporter.write_line(verdict)
+        if has_quantized(reported["record"]) and (fronts := pareto_fronts(reported["record"])):
+            terminalreporter.section("Pareto fronts: bytes, latency, accuracy")
+            terminalreporter.write_line(fronts)
     for broken in reported["broken"]:
         terminalreporter.write_line(f"broken: {broken['test']} failed in its {broken['when']} and gave no result")
     for speed in reported["speed"]:
@@ -46,3 +50,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"memory: {PeakMemory(**memory).sentence}")
     for tracing in reported["tracing"]:
         terminalreporter.write_line(f"tracing: {tracing_sentence(tracing)}")
+    for compared in reported["compared"]:
+        terminalreporter.write_line(f"compared: {compared_sentence(compared)}")

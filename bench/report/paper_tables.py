@@ -23,8 +23,9 @@ from bench.report.columns import (
     remarks,
     titled,
 )
+from bench.report.quantization_table import quantization_table, quantized_resource_table
 from bench.report.regularization_table import regularization_table
-from bench.report.reported import Reported, read_reported, read_reported_compression
+from bench.report.reported import Reported, read_reported, read_reported_compression, read_reported_quantization
 from bench.report.resource_table import RESOURCES_DIFFER, resource_table
 from bench.report.size_table import size_table
 
@@ -56,13 +57,15 @@ def paper_tables(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, 
 
     `statistics` are those of the real tasks by name: planted data is no data of the paper.
     """
-    reported, compressed = read_reported(), read_reported_compression()
+    reported, compressed, quantized = read_reported(), read_reported_compression(), read_reported_quantization()
     by_id = {record["id"]: record for record in records}
     parts = [
         _data_table(reported, statistics),
         *(table.text(reported, by_id) for table in MODEL_TABLES),
         size_table(compressed, by_id),
         resource_table(compressed, by_id),
+        quantization_table(quantized, by_id),
+        quantized_resource_table(quantized, by_id),
         *(table.text(compressed, by_id) for table in PRUNING_TABLES),
         regularization_table(compressed, by_id),
     ]

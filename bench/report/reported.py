@@ -7,6 +7,7 @@ from pathlib import Path
 
 MODELS = Path(__file__).with_name("reported.csv")
 COMPRESSION = Path(__file__).with_name("reported_compression.csv")
+QUANTIZATION = Path(__file__).with_name("reported_quantization.csv")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ def read_reported_compression() -> tuple[Reported, ...]:
     the extremes were measured. Table 5 repeats the sizes of Tables 10 and 12, so its rows are fine-tuned cases.
     """
     return _read(COMPRESSION)
+
+
+def read_reported_quantization() -> tuple[Reported, ...]:
+    """Everything the paper reports in Tables 7 and 8, keyed by the case id or by what its six variants share of theirs.
+
+    A row is one such as bbbp.gin.qat.int8: the paper does not say which variant it shows.
+    """
+    return _read(QUANTIZATION)
 
 
 def reported_accuracies(table: str, start: str) -> dict[float, float]:

@@ -93,3 +93,19 @@ def tracing_sentence(tracing: Mapping[str, Any]) -> str:
     return f"{tracing['tool']} on {tracing['form']} cuts {len(same)} of {len(groups)} groups as we do" + (
         f" ({others})" if others else ""
     )
+
+
+def compared_sentence(compared: Mapping[str, Any]) -> str:
+    """What another tool's quantization makes of a dense model: layers, accuracy, bytes and speed, its own both times.
+
+    Integer products tell whether the layers really run on integers, or only keep their weights so.
+    """
+    layers = f"{compared['quantized_layers']} of {compared['layers']} layers"
+    return (
+        f"{compared['tool']} {compared['config']} on {compared['model']} quantizes {layers} "
+        f"({compared['integer_products']} products on integers): "
+        f"accuracy {compared['accuracy']:.3f} (dense {compared['dense_accuracy']:.3f}), "
+        f"{compared['state_bytes']:,} bytes of torch.save (dense {compared['dense_state_bytes']:,}), "
+        f"{compared['latency_s'] * 1e3:.3g} ms, {compared['speedup_to_forward']:.3g} times as fast as its own FP32 "
+        f"forward pass and {compared['speedup_to_runtime']:.3g} times as our FP32 runtime"
+    )

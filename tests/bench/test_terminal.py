@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.report.terminal import HEADERS, UNEXPLAINED, summary_table, tracing_sentence
+from bench.report.terminal import HEADERS, UNEXPLAINED, compared_sentence, summary_table, tracing_sentence
 from tests.bench.made_up_records import Record, made_up_record
 
 
@@ -153,4 +153,27 @@ def test_what_another_tool_traced_is_one_sentence() -> None:
     )
     assert tracing_sentence({"tool": "Tool", "form": "gin", "groups": {"lin1": "same"}}) == (
         "Tool on gin cuts 1 of 1 groups as we do"
+    )
+
+
+def test_what_another_tool_quantized_is_one_sentence() -> None:
+    compared = {
+        "tool": "Tool 1.0",
+        "config": "Int8",
+        "model": "bbbp gin",
+        "quantized_layers": 3,
+        "layers": 12,
+        "integer_products": 0,
+        "accuracy": 0.87654,
+        "dense_accuracy": 0.9,
+        "state_bytes": 12345,
+        "dense_state_bytes": 1234567,
+        "latency_s": 0.0012345,
+        "speedup_to_forward": 0.51234,
+        "speedup_to_runtime": 0.2501,
+    }
+    assert compared_sentence(compared) == (
+        "Tool 1.0 Int8 on bbbp gin quantizes 3 of 12 layers (0 products on integers): accuracy 0.877 (dense 0.900), "
+        "12,345 bytes of torch.save (dense 1,234,567), 1.23 ms, 0.512 times as fast as its own FP32 forward pass and "
+        "0.25 times as our FP32 runtime"
     )

@@ -1,0 +1,187 @@
+"""How fast GIN learns on PROTEINS with fake quantization: against the plain implementations, and against FP32."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.yardsticks.plain_a2q_gin import PlainA2qGin
+from bench.yardsticks.plain_quantized_gin import PlainQuantizedGin
+from bench.yardsticks.plain_quantizer import PlainQuantizer
+from fixtures.session import BenchSession
+from fixtures.speed import Speed, SpeedReport
+from gnn.compression import DegreeQuant, Qat
+from gnn.compression.a2q import FP32_SITES, GROUPS, A2q, memory_penalty, parameter_groups
+from gnn.compression.quantized_training import fp32_layers
+from gnn.determinism import deterministic
+from gnn.models import GraphModel, build_model_for
+from gnn.models.gin import GinSettings
+from gnn.quantization.degree_protection import DegreeProtection
+from gnn.quantization.description import Quantization
+from gnn.quantization.quantized_model import nonnegative_inputs
+from gnn.tasks import GraphBatch, GraphClassification
+from gnn.training import ParameterGroups, one_group
+
+BATCH_SIZE = 128
+Settings = Qat | DegreeQuant | A2q
+
+
+@dataclass(frozen=True, eq=False)
+class Contestant:
+    """A model that is trained, Adam's groups for it, and what is added to every loss."""
+
+    model: GraphModel
+    groups: ParameterGroups = one_group
+    penalty: Callable[[], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Race:
+    """How a model is quantized, how many times as fast as its peer it has to learn, and in how many compared epochs.
+
+    `target_cpu_s` is for one epoch of 890 graphs on the reference machine.
+    """
+
+    settings: Settings
+    minimum_ratio: float
+    target_cpu_s: float
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        """Method and settings as in a case id."""
+        return ".".join([self.settings.method, *self.settings.id_parts()])
+
+
+# The nearer a ratio is to its bound, the more epochs; those of the plain percentiles are dear.
+RACES = (
+    Race(Qat(8, "straight-through", "absolute"), minimum_ratio=1.3, target_cpu_s=0.2, epochs=10),
+    Race(Qat(8, "gradient-clipping", "absolute"), minimum_ratio=1.3, target_cpu_s=0.2, epochs=5),
+    Race(Qat(8, "straight-through", "percentile"), minimum_ratio=6.0, target_cpu_s=0.2, epochs=3),
+    Race(Qat(8, "gradient-clipping", "percentile"), minimum_ratio=6.0, target_cpu_s=0.2, epochs=3),
+    Race(DegreeQuant(8, "gradient-clipping", "percentile"), minimum_ratio=6.0, target_cpu_s=0.25, epochs=3),
+    Race(A2q(), minimum_ratio=3.5, target_cpu_s=0.3, epochs=4),
+)
+# Quantization may take 0.6 of an epoch in FP32 on top of it, and with protection as much again as the epoch.
+FP32_RACES = (
+    Race(Qat(8, "straight-through", "absolute"), minimum_ratio=1 / 1.6, target_cpu_s=0.2, epochs=10),
+    Race(Qat(8, "gradient-clipping", "percentile"), minimum_ratio=1 / 1.6, target_cpu_s=0.2, epochs=10),
+    Race(DegreeQuant(8, "gradient-clipping", "percentile"), minimum_ratio=1 / 2, target_cpu_s=0.25, epochs=10),
+)
+
+
+def quantized(settings: Settings, task: GraphClassification) -> Contestant:
+    """Our GIN as the method trains it."""
+    plain = build_model_for("gin", task)
+    if isinstance(settings, A2q):
+        return aggregation_aware(settings, plain, task)
+    quantization = Quantization("range", settings.bit_width, fp32_layers("gin"))
+    if isinstance(settings, Qat):
+        return Contestant(quantization.apply(plain, settings.quantizer))
+    protection = DegreeProtection(*settings.protection)
+    model = quantization.apply(plain, settings.quantizer, protection)
+    model.register_forward_pre_hook(partial(draw_protected, protection))
+    return Contestant(model)
+
+
+def draw_protected(protection: DegreeProtection, _module: nn.Module, arguments: tuple[GraphBatch]) -> None:
+    """What Degree-Quant does before every pass."""
+    (batch,) = arguments
+    protection.draw(batch.adjacency.row_pointer.diff(), batch.node_pointer)
+
+
+def aggregation_aware(settings: A2q, plain: GraphModel, task: GraphClassification) -> Contestant:
+    """Our GIN with groups of nodes."""
+    quantization = Quantization(
+        kind="node-group",
+        bit_width=settings.bit_width,
+        fp32_layers=fp32_layers("gin"),
+        fp32_sites=FP32_SITES["gin"],
+        groups=GROUPS,
+        nonnegative=nonnegative_inputs(plain, task),
+    )
+    model = quantization.apply(plain)
+    return Contestant(model, parameter_groups, memory_penalty(model, settings))
+
+
+def yardstick(settings: Settings, task: GraphClassification) -> Contestant:
+    """The same as the official code reads."""
+    sizes = GinSettings.for_task(task)
+    if isinstance(settings, A2q):
+        return Contestant(PlainA2qGin(sizes, settings.bit_width, GROUPS))
+    tracking = settings.quantizer.tracking
+    straight_through = settings.gradient == "straight-through"
+    quantizer = partial(PlainQuantizer, settings.bit_width, straight_through, tracking.momentum, tracking.percentile)
+    protected = isinstance(settings, DegreeQuant)
+    return Contestant(PlainQuantizedGin(sizes, quantizer, degree_quant=protected))
+
+
+def full_precision(_settings: Settings, task: GraphClassification) -> Contestant:
+    """Our GIN without any quantizer."""
+    return Contestant(build_model_for("gin", task))
+
+
+Enter = Callable[[Settings, GraphClassification], Contestant]
+
+
+def race_cpu_s(race: Race, peer: Enter, task: GraphClassification) -> tuple[float, float]:
+    """CPU seconds of the fastest epoch of the peer and of ours on one thread, batching included.
+
+    They take turns, so that a busy machine slows down both, and the first epoch of each does not count.
+    """
+    with deterministic(seed=0):
+        epochs = [epoch_of(enter(race.settings, task), task) for enter in (peer, quantized)]
+        _, *seconds = [[epoch() for epoch in epochs] for _ in range(1 + race.epochs)]
+    peer_s, ours_s = map(min, zip(*seconds, strict=True))
+    return peer_s, ours_s
+
+
+def epoch_of(contestant: Contestant, task: GraphClassification) -> Callable[[], float]:
+    """A function that trains for one epoch, with a step as `gnn.training.fit` makes it, and says how long it took."""
+    model = contestant.model.train()
+    optimizer = torch.optim.Adam(contestant.groups(model), lr=1e-3, weight_decay=2e-4, fused=True)
+
+    def epoch() -> float:
+        start = time.process_time()
+        for loss in model.losses(task, None, BATCH_SIZE):
+            if contestant.penalty is not None:
+                loss = loss + contestant.penalty()  # noqa: PLW2901
+            loss.item()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return time.process_time() - start
+
+    return epoch
+
+
+def run_race(race: Race, peer: Enter, peer_name: str, bench_session: BenchSession) -> Speed:
+    """The outcome of a race with the machine to itself."""
+    task = cast(GraphClassification, bench_session.laboratory.task("proteins"))
+    with bench_session.machine_lock.exclusive():
+        peer_s, ours_s = race_cpu_s(race, peer, task)
+    return Speed(
+        name=f"{task.name}.gin.{race.name} training, an epoch of {len(task.split.train)} graphs",
+        cpu_s=ours_s,
+        target_cpu_s=race.target_cpu_s,
+        ratio=peer_s / ours_s,
+        minimum_ratio=race.minimum_ratio,
+        peer=peer_name,
+    )
+
+
+@pytest.mark.parametrize("race", RACES, ids=lambda race: race.name)
+def test_training(race: Race, bench_session: BenchSession, report_speed: SpeedReport) -> None:
+    """An epoch is several times faster than one of the plain implementation; only that ratio is gated."""
+    report_speed(run_race(race, yardstick, "the plain implementation", bench_session))
+
+
+@pytest.mark.parametrize("race", FP32_RACES, ids=lambda race: race.name)
+def test_cost(race: Race, bench_session: BenchSession, report_speed: SpeedReport) -> None:
+    """An epoch takes at most 1.6 times as long as our own in FP32, with protection at most twice as long."""
+    report_speed(run_race(race, full_precision, "an epoch in FP32", bench_session))
