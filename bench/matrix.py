@@ -4,12 +4,17 @@ from fixtures.cases import Row
 from gnn.case import Case
 from gnn.compression import (
     L2,
+    A2q,
     CompressionSettings,
+    DegreeQuant,
     Dense,
     FineGrained,
     GlobalMagnitude,
     Gradual,
+    Hybrid,
     LotteryTicket,
+    PostTraining,
+    Qat,
     Structured,
 )
 
@@ -151,4 +156,34 @@ LOTTERY = (
     *rows(DEAR_TARGETS, TICKETS[1:2], PAPER_ONLY),
 )
 
-TABLE = BASELINES + PRUNING + GRADUAL + STRUCTURED + STORAGE + REGULARIZATION + LOTTERY
+# The paper quantizes GIN, on its two sets of graphs.
+QUANTIZED = (("bbbp", "gin"), ("proteins", "gin"))
+VARIANTS = tuple(
+    method(bit_width, gradient, tracking)
+    for method in (DegreeQuant, Qat)
+    for tracking in ("percentile", "momentum", "absolute")
+    for gradient in ("gradient-clipping", "straight-through")
+    for bit_width in (4, 8)
+)
+QUICK_VARIANTS = (Qat(8, "straight-through", "momentum"), DegreeQuant(4, "gradient-clipping", "percentile"))
+QUANTIZATION = (
+    *rows(QUANTIZED[:1], QUICK_VARIANTS, DEAR),
+    *rows(QUANTIZED[:1], (A2q(),), NOT_QUICK),
+    *rows(QUANTIZED[1:], (A2q(), *QUICK_VARIANTS), NOT_QUICK),
+    *rows(QUANTIZED, tuple(variant for variant in VARIANTS if variant not in QUICK_VARIANTS), NOT_QUICK),
+    *rows(QUANTIZED[:1], (PostTraining(8),), DEAR),
+    *rows(SPLINE, (PostTraining(8),), EVERY_PROFILE),
+    *rows((*QUANTIZED[1:], *TARGETS[:2], *CHEAP_TARGETS[:1]), (PostTraining(8),), NOT_QUICK),
+)
+
+PRUNED_AND_QUANTIZED = (Hybrid(Structured(0.8)), Hybrid(GlobalMagnitude(0.8)), Hybrid(GlobalMagnitude(0.8), 4))
+HYBRID = (
+    *rows((("bbbp", "gnnnet"),), PRUNED_AND_QUANTIZED[:1], DEAR),
+    *rows(SPLINE, PRUNED_AND_QUANTIZED[2:], EVERY_PROFILE),
+    *rows((("bbbp", "gnnnet"),), PRUNED_AND_QUANTIZED[1:], NOT_QUICK),
+    *rows(SPLINE, PRUNED_AND_QUANTIZED[:2], NOT_QUICK),
+    *rows((*DEAR_TARGETS[::2], CHEAP_TARGETS[0]), PRUNED_AND_QUANTIZED, NOT_QUICK),
+    *rows(TARGETS, (Hybrid(GlobalMagnitude(0.8), 8, "quantize-first"),), NOT_QUICK),
+)
+
+TABLE = BASELINES + PRUNING + GRADUAL + STRUCTURED + STORAGE + REGULARIZATION + LOTTERY + QUANTIZATION + HYBRID

@@ -43,7 +43,7 @@ MEASURED = (
     "how many times smaller than the dense file and faster than our FP32 runtime"
 )
 AGREEMENT = (
-    "integers as simulated: the smallest share over the seeds of test graphs that get the same class from integers as "
+    "integers as simulated: the mean share over the seeds of test graphs that get the same class from integers as "
     "from the simulation that was trained; the mean share of logits that are bit-identical; the largest difference"
 )
 TIMES_DIFFER = (

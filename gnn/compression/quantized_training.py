@@ -21,6 +21,7 @@ SOURCES = (
     "quantization/aggregation_aware.py",
     "quantization/channel_scheme.py",
     "quantization/degree_protection.py",
+    "quantization/description.py",
     "quantization/fake_quantize.py",
     "quantization/layers.py",
     "quantization/learned_quantizer.py",

@@ -46,6 +46,11 @@ def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision
     and `StorageError` for a model that the format or the precision has no room for.
     """
     MODELS[model_name]
+    if model.quantization is not None and precision != "fp32":
+        raise StorageError(
+            f"the model cannot be stored in {precision}: its weights are codes already, and what else it has is needed "
+            "in full; leave the precision out"
+        )
     chosen, layout, state = PRECISIONS[precision], Layout.of(model), model.state_dict()
     header = Header(
         model=model_name,

@@ -190,3 +190,10 @@ def test_what_would_not_be_read_back_is_not_written(tasks: dict[str, Task], tmp_
         with pytest.raises(StorageError, match=r"^the model cannot be stored: it describes "):
             storage.save(model, tmp_path / "model", model_name="gnnnet", task="x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_codes_are_not_stored_in_fewer_bits_again(tmp_path: Path, tasks: dict[str, Task]) -> None:
+    model = integer_model("gin", Quantization("range", 8), tasks["graph-classification"])
+    with pytest.raises(StorageError, match=r"^the model cannot be stored in fp16: its weights are codes already"):
+        storage.save(model, tmp_path / "model", model_name="gin", task="planted-x", precision="fp16")
+    assert not (tmp_path / "model").exists()
