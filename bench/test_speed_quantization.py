@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.yardsticks.plain_a2q_gin import PlainA2qGin
 from bench.yardsticks.plain_quantized_gin import PlainQuantizedGin
@@ -17,6 +17,7 @@ from fixtures.session import BenchSession
 from fixtures.speed import Speed, SpeedReport
 from gnn.compression import DegreeQuant, Qat
 from gnn.compression.a2q import FP32_SITES, GROUPS, A2q, memory_penalty, parameter_groups
+from gnn.compression.degree_quant import DrawBeforePass
 from gnn.compression.quantized_training import fp32_layers
 from gnn.determinism import deterministic
 from gnn.models import GraphModel, build_model_for
@@ -24,7 +25,7 @@ from gnn.models.gin import GinSettings
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.description import Quantization
 from gnn.quantization.quantized_model import nonnegative_inputs
-from gnn.tasks import GraphBatch, GraphClassification
+from gnn.tasks import GraphClassification
 from gnn.training import ParameterGroups, one_group
 
 BATCH_SIZE = 128
@@ -87,14 +88,8 @@ def quantized(settings: Settings, task: GraphClassification) -> Contestant:
         return Contestant(quantization.apply(plain, settings.quantizer))
     protection = DegreeProtection(*settings.protection)
     model = quantization.apply(plain, settings.quantizer, protection)
-    model.register_forward_pre_hook(partial(draw_protected, protection))
+    model.register_forward_pre_hook(DrawBeforePass(protection))
     return Contestant(model)
-
-
-def draw_protected(protection: DegreeProtection, _module: nn.Module, arguments: tuple[GraphBatch]) -> None:
-    """What Degree-Quant does before every pass."""
-    (batch,) = arguments
-    protection.draw(batch.adjacency.row_pointer.diff(), batch.node_pointer)
 
 
 def aggregation_aware(settings: A2q, plain: GraphModel, task: GraphClassification) -> Contestant:

@@ -53,7 +53,7 @@ def _structure(training: TrainingContext, settings: DegreeQuant, quantization: Q
     model = quantization.apply(training.initial(), settings.quantizer, protection)
     if isinstance(model, WalkPoolingNet):
         raise SettingError("WalkPooling cuts out a graph for every pair, so a node has many degrees; use qat instead")
-    model.register_forward_pre_hook(_DrawBeforePass(protection))
+    model.register_forward_pre_hook(DrawBeforePass(protection))
     return model
 
 
@@ -66,13 +66,18 @@ def in_degree(task: Task) -> Tensor | None:
     return None
 
 
-class _DrawBeforePass:
-    """A hook that belongs to a model; unlike a function it is copied with it."""
+class DrawBeforePass:
+    """A hook for the model's forward pass that draws who is protected; unlike a function it is copied with the model.
+
+    It draws for the batch of graphs that the model is given or, for any other input, for the graph of the protection,
+    and in training only.
+    """
 
     def __init__(self, protection: DegreeProtection) -> None:
         self.protection = protection
 
     def __call__(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        """Draw before a pass, as torch calls a forward pre-hook."""
         if not module.training:
             return
         if isinstance(arguments[0], GraphBatch):
