@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "fixtures.options",
+    "fixtures.parallel_benchmark",
     "fixtures.session",
     "fixtures.cases",
     "fixtures.artifacts",
