@@ -9,7 +9,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import Measure
-from fixtures.records import build_record
 
 CASES = BASELINES
 
@@ -17,8 +16,7 @@ CASES = BASELINES
 def test_baseline(seeded_case: SeededCase, run_case: RunCase, measure: Measure, gate: Gate) -> None:
     """A dense model is as accurate as its thresholds and its baseline say, and its training was not cut short."""
     runs = run_case(seeded_case)
-    record = build_record(runs, measure(inferences(runs)))
-    gate(record, runs, list(truncated(runs)))
+    gate(runs, measure(runs, inferences(runs)), list(truncated(runs)))
 
 
 def truncated(runs: CaseRuns) -> Iterator[Finding]:

@@ -10,7 +10,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import Measure
-from fixtures.records import build_record
 from gnn.compression import GlobalMagnitude
 
 CASES = HYBRID
@@ -19,8 +18,11 @@ CASES = HYBRID
 def test_hybrid(seeded_case: SeededCase, run_case: RunCase, measure: Measure, gate: Gate) -> None:
     """A model that was pruned and runs on integers is as sparse as asked, and equal to its simulation."""
     runs = run_case(seeded_case)
-    record = build_record(runs, measure(inferences(runs)))
-    gate(record, runs, [*really_quantized(runs), *equal_to_simulation(runs), *still_sparse(runs)])
+    gate(
+        runs,
+        measure(runs, inferences(runs)),
+        [*really_quantized(runs), *equal_to_simulation(runs), *still_sparse(runs)],
+    )
 
 
 def still_sparse(runs: CaseRuns) -> Iterator[Finding]:

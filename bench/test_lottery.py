@@ -9,7 +9,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import unmeasured
-from fixtures.records import build_record
 from gnn.case import Case
 from gnn.experiment import Run
 
@@ -21,8 +20,7 @@ REASON = "not timed, to save time: a ticket has the shape and the sparsity of th
 def test_lottery(seeded_case: SeededCase, run_case: RunCase, gate: Gate) -> None:
     """A ticket or its control is as sparse as every other, as small and accurate as its baseline says."""
     runs = run_case(seeded_case)
-    record = build_record(runs, unmeasured(REASON))
-    gate(record, runs, [finding for run in runs.runs for finding in sparsity_findings(runs.case, run)])
+    gate(runs, unmeasured(REASON), [finding for run in runs.runs for finding in sparsity_findings(runs.case, run)])
 
 
 def sparsity_findings(case: Case, run: Run) -> Iterator[Finding]:

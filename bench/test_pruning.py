@@ -9,7 +9,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import Measure
-from fixtures.records import build_record
 from gnn.case import Case
 from gnn.compression import FineGrained
 from gnn.experiment import Run
@@ -20,8 +19,11 @@ CASES = PRUNING + GRADUAL
 def test_pruning(seeded_case: SeededCase, run_case: RunCase, measure: Measure, gate: Gate) -> None:
     """A pruned model is as sparse as asked, as small and accurate as its thresholds and its baseline say."""
     runs = run_case(seeded_case)
-    record = build_record(runs, measure(inferences(runs)))
-    gate(record, runs, [finding for run in runs.runs for finding in achieved_sparsity(runs.case, run)])
+    gate(
+        runs,
+        measure(runs, inferences(runs)),
+        [finding for run in runs.runs for finding in achieved_sparsity(runs.case, run)],
+    )
 
 
 def achieved_sparsity(case: Case, run: Run) -> Iterator[Finding]:

@@ -10,7 +10,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, PASS, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import Measure
-from fixtures.records import build_record
 from gnn.compression import prunable_parameters
 from gnn.models import MODELS
 from gnn.quantization.integer_model import integer_weights
@@ -24,8 +23,7 @@ LEAST_AGREEMENT = 0.995
 def test_quantization(seeded_case: SeededCase, run_case: RunCase, measure: Measure, gate: Gate) -> None:
     """A model on integers says what its simulation says, and is as small and accurate as its thresholds say."""
     runs = run_case(seeded_case)
-    record = build_record(runs, measure(inferences(runs)))
-    gate(record, runs, [*really_quantized(runs), *equal_to_simulation(runs)])
+    gate(runs, measure(runs, inferences(runs)), [*really_quantized(runs), *equal_to_simulation(runs)])
 
 
 def really_quantized(runs: CaseRuns) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import Finding
 from fixtures.gate import Gate
 from fixtures.measurement import unmeasured
-from fixtures.records import build_record
 from gnn.case import Case
 from gnn.experiment import Run
 
@@ -22,8 +21,7 @@ REASON = (
 def test_regularization(seeded_case: SeededCase, run_case: RunCase, gate: Gate) -> None:
     """A regularized model is as accurate as its thresholds and its baseline say, and as sparse as asked."""
     runs = run_case(seeded_case)
-    record = build_record(runs, unmeasured(REASON))
-    gate(record, runs, [finding for run in runs.runs for finding in achieved_if_asked(runs.case, run)])
+    gate(runs, unmeasured(REASON), [finding for run in runs.runs for finding in achieved_if_asked(runs.case, run)])
 
 
 def achieved_if_asked(case: Case, run: Run) -> list[Finding]:

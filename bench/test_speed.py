@@ -52,7 +52,7 @@ def test_training(
         settings = replace(registered.recipe.training, epochs=epochs, patience=epochs, most_epochs=None)
         return fit(model, task, settings, seed=0).cpu_s
 
-    with bench_session.machine_lock.exclusive():
+    with bench_session.machine_lock.exclusive(f"measuring the training of {race.task}.{race.model}"):
         for architecture in (race.eager, registered.build):
             epochs_cpu_s(architecture, 2)
         eager_s = epochs_cpu_s(race.eager, COMPARED_EPOCHS)

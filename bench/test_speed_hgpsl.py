@@ -51,7 +51,7 @@ def test_hgpsl_training(bench_session: BenchSession, benchmark: BenchmarkFixture
     Only the ratio is gated: it holds on every machine, seconds do not.
     """
     task = cast(GraphClassification, bench_session.laboratory.task("proteins"))
-    with bench_session.machine_lock.exclusive():
+    with bench_session.machine_lock.exclusive(f"measuring the training of {task.name}.hgpsl"):
         eager_s = epoch_cpu_s(EagerHgpSlNet, task, EPOCHS)
         ours_s = benchmark.pedantic(epoch_cpu_s, args=(HgpSlNet, task, EPOCHS))
     report_speed(
@@ -71,7 +71,7 @@ def test_hgpsl_memory(bench_session: BenchSession, tmp_path: Path, report_memory
     """The memory of a training step grows with the edges, not with the square of the nodes."""
     collection = cast(GraphClassification, bench_session.laboratory.task("proteins")).collection
     graphs = torch.randperm(len(collection.labels), generator=torch.Generator().manual_seed(0))
-    with bench_session.machine_lock.exclusive():
+    with bench_session.machine_lock.exclusive("measuring the memory of hgpsl"):
         peaks = [peak_memory(select(collection, graphs[:size]), tmp_path / "graphs.pt") for size in MEMORY_BATCHES]
     report_memory(peaks, LINEAR_WITHIN)
 

@@ -160,7 +160,7 @@ def epoch_of(contestant: Contestant, task: GraphClassification) -> Callable[[], 
 def run_race(race: Race, peer: Enter, peer_name: str, bench_session: BenchSession) -> Speed:
     """The outcome of a race with the machine to itself."""
     task = cast(GraphClassification, bench_session.laboratory.task("proteins"))
-    with bench_session.machine_lock.exclusive():
+    with bench_session.machine_lock.exclusive(f"measuring the training of {task.name}.gin.{race.name}"):
         peer_s, ours_s = race_cpu_s(race, peer, task)
     return Speed(
         name=f"{task.name}.gin.{race.name} training, an epoch of {len(task.split.train)} graphs",

@@ -17,7 +17,6 @@ from fixtures.findings import FAIL, Finding
 from fixtures.gate import Gate
 from fixtures.latency import BlockProtocol, compare_latency
 from fixtures.measurement import unmeasured
-from fixtures.records import build_record
 from fixtures.session import BenchSession
 from fixtures.speed import Speed, SpeedReport
 from gnn import storage
@@ -40,10 +39,9 @@ def test_storage(
 ) -> None:
     """A file is as small as its thresholds say, and holds the very model whose accuracy is reported."""
     runs = run_case(seeded_case)
-    record = build_record(runs, unmeasured(NOT_TIMED))
-    with bench_session.machine_lock.shared():
+    with bench_session.machine_lock.shared(f"checking the files of {runs.case.id}"):
         findings = [finding for run in runs.runs for finding in file_findings(runs.case, run, tmp_path / "model")]
-    gate(record, runs, findings)
+    gate(runs, unmeasured(NOT_TIMED), findings)
 
 
 def file_findings(case: Case, run: Run, path: Path) -> Iterator[Finding]:
@@ -66,14 +64,13 @@ def test_decoding(precision: str, bench_session: BenchSession, report_speed: Spe
     """
     case = Case("cora-node", "spline", Dense()).on(bench_session.laboratory.sources["cora-node"])
     path, dense = tmp_path / "model", io.BytesIO()
-    with bench_session.machine_lock.shared():
+    with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
         model = compress(base_model(case, 0, bench_session.laboratory).model, GlobalMagnitude(DECODED_SPARSITY)).model
         storage.save(model, path, model_name=case.model, task=case.task, precision=precision)
         torch.save(model.state_dict(), dense)
-    with bench_session.machine_lock.exclusive():
-        comparison = compare_latency(
-            lambda: (dense.seek(0), torch.load(dense)), lambda: storage.load(path), BlockProtocol(budget_s=1.0)
-        )
+    with bench_session.machine_lock.exclusive(f"measuring the decoding of {case.id} from {precision}"):
+        both = (lambda: (dense.seek(0), torch.load(dense)), lambda: storage.load(path))
+        comparison = compare_latency([both], BlockProtocol(budget_s=1.0))
         decoding_cpu_s = statistics.median(cpu_s_of_loading(path) for _ in range(DECODED_TIMES))
     report_speed(
         Speed(

@@ -13,7 +13,6 @@ from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import Measure
-from fixtures.records import build_record
 from fixtures.session import BenchSession
 from gnn.compression import prunable_parameters
 
@@ -25,8 +24,7 @@ TOLERANCE = 0.01
 def test_structured(seeded_case: SeededCase, run_case: RunCase, measure: Measure, gate: Gate) -> None:
     """A narrow model has the weights that were asked for, and is as fast and accurate as its thresholds say."""
     runs = run_case(seeded_case)
-    record = build_record(runs, measure(inferences(runs)))
-    gate(record, runs, list(really_shrunk(runs)))
+    gate(runs, measure(runs, inferences(runs)), list(really_shrunk(runs)))
 
 
 def really_shrunk(runs: CaseRuns) -> Iterator[Finding]:
@@ -56,7 +54,7 @@ def test_torch_pruning(form: str, bench_session: BenchSession, record_property: 
     The expected outcomes are those of the pinned version; another one may be able to do more.
     """
     pytest.importorskip("torch_pruning", reason="Torch-Pruning is not installed; pip install torch-pruning==1.6.1")
-    with bench_session.machine_lock.shared():
+    with bench_session.machine_lock.shared(f"tracing {form}"):
         outcomes = traced_groups(form, bench_session.laboratory)
     record_property("tracing", {"tool": "Torch-Pruning", "form": form, "groups": outcomes})
     agreed = sum(outcome == SAME for outcome in outcomes.values())

@@ -112,9 +112,18 @@ def _other_scores(record: Record) -> str:
     )
 
 
-def _energy(record: Record) -> str:
-    energy = record["energy_j"]
-    return "-" if energy["value"] is None else f"{energy['value']:.2g} ({energy['source']})"
+def energy_j(record: Record, field: str) -> tuple[float, str] | None:
+    """Joules with their source; None when they were not measured, or the record is older than the field."""
+    energy = record.get(field)
+    return None if energy is None or energy["value"] is None else (energy["value"], energy["source"])
+
+
+def _energy(field: str, style: str) -> Callable[[Record], str]:
+    def text(record: Record) -> str:
+        found = energy_j(record, field)
+        return "-" if found is None else f"{found[0]:{style}} ({found[1]})"
+
+    return text
 
 
 ACCURACY = Column(
@@ -135,7 +144,8 @@ SIZE_RATIO = Column(
 )
 # `size_ratio` is the share that remains, the paper's ratio its inverse.
 DECODABLE_RATIO = Column("decodable file", "", "", lambda record: f"{1 / record['size_ratio']:.2f}")
-ENERGY = Column("energy J", "energy_j", ".1f", _energy)
+ENERGY = Column("energy J", "energy_j", ".1f", _energy("energy_j", ".2g"))
+TRAINING_ENERGY = Column("training energy J", "", "", _energy("training_energy_j", ",.5g"))
 PROCESSOR = Column("CPU %", "cpu_percent", ".1f", lambda record: optional(record["cpu_percent"], ".0f"))
 MEMORY = Column(
     "memory MB", "memory_mb", ",.0f", lambda record: optional(record["memory_bytes"]["peak_rss"], ",.0f", 1e-6)

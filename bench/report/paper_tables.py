@@ -19,6 +19,7 @@ from bench.report.columns import (
     STARRED_ACCURACY,
     STATE,
     TRAINING,
+    TRAINING_ENERGY,
     CaseTable,
     remarks,
     titled,
@@ -26,7 +27,7 @@ from bench.report.columns import (
 from bench.report.quantization_table import quantization_table, quantized_resource_table
 from bench.report.regularization_table import regularization_table
 from bench.report.reported import Reported, read_reported, read_reported_compression, read_reported_quantization
-from bench.report.resource_table import RESOURCES_DIFFER, resource_table
+from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER, resource_table
 from bench.report.size_table import size_table
 
 STATISTICS = ("graphs", "nodes", "edges", "features", "labels")
@@ -46,7 +47,7 @@ PRUNING_TABLES = tuple(
     CaseTable(str(number), f"{title}, reported / measured", columns, notes)
     for first, columns, notes in (
         (9, (STARRED_ACCURACY, SEEDS, SIZE_RATIO, DECODABLE_RATIO, INFERENCE), (FLAGGED, INFERENCE_DIFFERS)),
-        (13, (ENERGY, PROCESSOR, MEMORY), (RESOURCES_DIFFER,)),
+        (13, (ENERGY, TRAINING_ENERGY, PROCESSOR, MEMORY), (RESOURCES_DIFFER, ENERGIES_DIFFER)),
     )
     for number, title in enumerate(PRUNING, start=first)
 )

@@ -12,6 +12,7 @@ from bench.report.columns import (
     SEEDS,
     STARRED_ACCURACY,
     TRAINING,
+    TRAINING_ENERGY,
     Column,
     Record,
     Records,
@@ -20,7 +21,7 @@ from bench.report.columns import (
     titled,
 )
 from bench.report.reported import Reported
-from bench.report.resource_table import RESOURCES_DIFFER
+from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER
 
 # What the parts of an id such as bbbp.gin.qat.int8.ste-abs say, in their order.
 METHODS = {"qat": "QAT", "degree-quant": "Degree-Quant"}
@@ -81,6 +82,7 @@ COLUMNS = (
 )
 RESOURCE_COLUMNS = (
     replace(ENERGY, style=".2f"),
+    TRAINING_ENERGY,
     replace(PROCESSOR, style=".2f"),
     Column("memory GB", "memory_gb", ".2f", lambda record: optional(record["memory_bytes"]["peak_rss"], ".2f", 1e-9)),
 )
@@ -140,7 +142,7 @@ def quantized_resource_table(reported: Sequence[Reported], by_id: Records) -> st
         return ""
     rows = [group.row(RESOURCE_COLUMNS) for group in groups]
     headers = ["case", *(column.header for column in RESOURCE_COLUMNS)]
-    notes = [*_remarks(groups), CHOSEN, RESOURCES_DIFFER]
+    notes = [*_remarks(groups), CHOSEN, RESOURCES_DIFFER, ENERGIES_DIFFER]
     return titled("8", "resources of quantization, reported / measured", headers, rows, notes)
 
 

@@ -5,7 +5,7 @@ import pytest
 from bench.report.columns import FLAGGED, accuracy_differs
 from bench.report.paper_tables import PRUNING_TABLES, paper_tables
 from bench.report.reported import Reported
-from bench.report.resource_table import RESOURCES_DIFFER
+from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER, UNTRAINED
 from tests.bench.made_up_records import Record, cells, made_up_record, notes, tables
 
 PRUNED = "cora-node.spline.global.s0.5"
@@ -14,6 +14,12 @@ RATE = "bbbp.gnnnet.l2.r1e-3"
 
 def tables_of(*records: Record) -> dict[str, str]:
     return tables(paper_tables(records, {}))
+
+
+def row_of_table_6(table: str, group: str, resource: str) -> list[str]:
+    """The resource and its cells in the row of a model and a method."""
+    (line,) = [line for line in table.splitlines() if line.startswith(f"{group} ") and f"  {resource}  " in line]
+    return [cell.strip() for cell in line.split("  ") if cell.strip()][1:]
 
 
 @pytest.mark.parametrize(
@@ -44,22 +50,52 @@ def test_accuracy_size_and_inference_stand_beside_what_the_paper_reports() -> No
     assert inference == "2.000 ± 0.000 / 0.0003"
 
 
-def test_resources_name_the_source_of_their_energy() -> None:
+@pytest.mark.parametrize(
+    ("number", "case_id", "energy"),
+    [
+        ("13", PRUNED, "30.8 ± 3.5"),
+        ("14", f"{PRUNED}.ft", "29.2 ± 3.8"),
+        ("15", "cora-node.spline.fine-grained.s0.5", "27.7 ± 3.9"),
+        ("16", "cora-node.spline.fine-grained.s0.5.ft", "28.0 ± 3.4"),
+    ],
+)
+def test_resources_name_the_source_of_each_energy(number: str, case_id: str, energy: str) -> None:
+    table = tables_of(made_up_record(case_id))[number]
+    assert cells(table, case_id)[1:3] == [f"{energy} / 0.0037 (estimate)", "1,234.5 (rapl)"]
+    assert {RESOURCES_DIFFER, ENERGIES_DIFFER} <= set(notes(table))
+
+
+def test_processor_and_memory_stand_beside_what_the_paper_reports() -> None:
     table = tables_of(made_up_record(PRUNED))["13"]
-    assert cells(table, PRUNED)[1:] == ["30.8 ± 3.5 / 0.0037 (estimate)", "10.5 ± 3.7 / 99", "5,744 ± 260 / 612"]
-    assert RESOURCES_DIFFER in notes(table)
+    assert cells(table, PRUNED)[3:] == ["10.5 ± 3.7 / 99", "5,744 ± 260 / 612"]
+
+
+def test_a_small_training_energy_is_not_rounded_to_nothing_and_an_estimate_is_called_one() -> None:
+    record = made_up_record(PRUNED, training_energy_j={"value": 0.0123, "source": "estimate"})
+    found = tables_of(record)
+    assert cells(found["13"], PRUNED)[2] == "0.0123 (estimate)"
+    assert row_of_table_6(found["6"], PRUNED.removesuffix(".s0.5"), "training energy J")[1] == "0.0123 (0.5, estimate)"
+
+
+def test_a_record_without_training_energy_has_a_dash_for_it() -> None:
+    old = made_up_record(PRUNED)
+    del old["training_energy_j"]
+    found = tables_of(old)
+    assert cells(found["13"], PRUNED)[2] == "-"
+    assert "training energy J " not in found["6"].partition("\n- ")[0]
 
 
 def test_what_was_not_measured_is_a_dash() -> None:
     empty = {
         "latency_s": {"compressed": None},
         "energy_j": {"value": None, "source": "none"},
+        "training_energy_j": {"value": None, "source": "none"},
         "cpu_percent": None,
         "memory_bytes": {"peak_rss": None},
     }
     found = tables_of(made_up_record(PRUNED, **empty))
     assert cells(found["9"], PRUNED)[-1] == "2.000 ± 0.000 / -"
-    assert [cell.rpartition("/ ")[2] for cell in cells(found["13"], PRUNED)[1:]] == ["-", "-", "-"]
+    assert [cell.rpartition("/ ")[2] for cell in cells(found["13"], PRUNED)[1:]] == ["-"] * 4
     assert "6" not in found
 
 
@@ -107,8 +143,25 @@ def test_extremes_are_those_of_the_sparsities_that_were_run_without_fine_tuning(
         measured(f"{start}.s0.7.stored-int8", 1000.0),
         measured("cora-node.spline.fine-grained.s0.7", 1000.0),
     )["6"]
-    (line,) = [line for line in table.splitlines() if line.startswith(f"{start} ") and "CPU" in line]
-    assert " ".join(line.split()) == f"{start} CPU % 15.7 (0.8) / 90 (0.8) 5 (0.4) / 70 (0.5) 5.3 / 50"
+    assert row_of_table_6(table, start, "CPU %") == ["CPU %", "15.7 (0.8) / 90 (0.8)", "5 (0.4) / 70 (0.5)", "5.3 / 50"]
+
+
+def test_extremes_of_energies_name_the_source_of_each_value() -> None:
+    start = "cora-node.spline.global"
+
+    def measured(case_id: str, value: float, source: str) -> Record:
+        return made_up_record(case_id, energy_j={"value": value, "source": source})
+
+    table = tables_of(
+        measured("cora-node.spline.dense", 0.5, "estimate"),
+        measured(f"{start}.s0.5", 0.25, "rapl"),
+        measured(f"{start}.s0.8", 0.75, "estimate"),
+    )["6"]
+    ours = [cell.rpartition("/ ")[2] for cell in row_of_table_6(table, start, "energy J")[1:]]
+    assert ours == ["0.75 (0.8, estimate)", "0.25 (0.5, rapl)", "0.5 (estimate)"]
+    training = row_of_table_6(table, start, "training energy J")[1:]
+    assert training == ["1,234.5 (0.8, rapl)", "1,234.5 (0.5, rapl)", "1,234.5 (rapl)"]
+    assert {RESOURCES_DIFFER, ENERGIES_DIFFER, UNTRAINED} <= set(notes(table))
 
 
 def test_extremes_without_a_dense_case_have_a_dash_for_it() -> None:

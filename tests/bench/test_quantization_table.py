@@ -18,7 +18,7 @@ from bench.report.quantization_table import (
     VARIANTS,
 )
 from bench.report.reported import read_reported_quantization
-from bench.report.resource_table import RESOURCES_DIFFER
+from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER
 from tests.bench.made_up_records import Record, cells, made_up_record, notes, tables
 
 DENSE = "bbbp.gin.dense"
@@ -202,10 +202,11 @@ def test_resources_are_those_of_the_dense_model_and_of_chosen_variants() -> None
     assert first_cells(table) == [DENSE, f"{INT8}: gc-per"]
     assert cells(table, f"{INT8}: gc-per")[1:] == [
         "32.45 ± 2.98 / 0.0037 (estimate)",
+        "1,234.5 (rapl)",
         "11.77 ± 2.83 / 55",
         "47.00 ± 0.53 / 0.61",
     ]
-    assert {CHOSEN, RESOURCES_DIFFER} <= set(notes(table))
+    assert {CHOSEN, RESOURCES_DIFFER, ENERGIES_DIFFER} <= set(notes(table))
 
 
 def test_the_tables_stand_in_the_order_of_their_numbers() -> None:

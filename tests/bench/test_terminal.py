@@ -19,7 +19,7 @@ def record(case_id: str, **changes: object) -> Record:
 
 
 def judged(case_id: str, status: str, *reasons: str) -> Record:
-    return record(case_id, gate={"status": status, "reasons": list(reasons)})
+    return record(case_id, gate={"status": status, "reasons": list(reasons), "improvements": []})
 
 
 def rows(table: str) -> list[list[str]]:

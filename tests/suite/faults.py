@@ -1,6 +1,8 @@
 """Faults to plant in a run of the suite: a pytest plugin that breaks what GNN_FAULT names."""
 
 import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 
 import gnn.experiment
 import gnn.storage.state_streams
+from gnn.case import Case
 from gnn.models import GraphModel
 from gnn.runtime.spline import SplineInference
 
@@ -60,14 +63,95 @@ def slow_runtime(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SplineInference, "__call__", broken)
 
 
+def slow_compressed(patch: pytest.MonkeyPatch) -> None:
+    """Let the compressed side of every comparison take 5% longer than it does, the dense side not."""
+    from fixtures.measurement import Inferences  # noqa: PLC0415  (pytest has to import its plugins first)
+
+    pairs = Inferences.pairs
+
+    def slower(infer: Callable[[], object]) -> Callable[[], object]:
+        def call() -> object:
+            start_s = time.perf_counter()
+            result = infer()
+            end_s = start_s + 1.05 * (time.perf_counter() - start_s)
+            while time.perf_counter() < end_s:
+                pass
+            return result
+
+        return call
+
+    def broken(inferences: Inferences, ratio: str, placements: int) -> list[Any]:
+        found = pairs(inferences, ratio, placements)
+        return [(first, slower(second)) for first, second in found] if ratio == "compression" else found
+
+    patch.setattr(Inferences, "pairs", broken)
+
+
+def lose_a_point(patch: pytest.MonkeyPatch) -> None:
+    """Answer each node with the next class with a probability that costs SplineNet one point of accuracy on average.
+
+    Which nodes it hits depends on GNN_FAULT_DRAW, on the case and on its seed.
+    """
+    ship = gnn.experiment.ship
+    generator = torch.Generator().manual_seed(int(os.environ.get("GNN_FAULT_DRAW", "0")))
+
+    def broken(model: GraphModel, case: Case) -> Any:  # noqa: ANN401
+        loaded, file = ship(model, case)
+        outputs = loaded.outputs
+
+        def wrong(*arguments: Any) -> torch.Tensor:  # noqa: ANN401
+            logits = outputs(*arguments).clone()
+            hit = torch.rand(len(logits), generator=generator) < 0.01 / 0.89
+            logits[hit] = logits[hit].roll(1, dims=1)
+            return logits
+
+        patch.setattr(loaded, "outputs", wrong, raising=False)
+        return loaded, file
+
+    patch.setattr(gnn.experiment, "ship", broken)
+
+
+def forget_usage(patch: pytest.MonkeyPatch) -> None:
+    """Measure neither memory nor processor, as on a system that does not tell."""
+    from fixtures.memory import MemoryAndCpu  # noqa: PLC0415
+
+    nothing = MemoryAndCpu(peak_rss_bytes=None, cpu_percent=None, window_s=0.25)
+    patch.setattr("fixtures.measurement.measure_memory_and_cpu", lambda _: nothing)
+
+
+def crash_worker(patch: pytest.MonkeyPatch) -> None:
+    """End the process without a word in the middle of the dense case."""
+    from fixtures import gate  # noqa: PLC0415
+
+    build_record = gate.build_record
+
+    def broken(runs: Any, *arguments: Any) -> Any:  # noqa: ANN401
+        if runs.case.id.endswith(".dense"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return build_record(runs, *arguments)
+
+    patch.setattr(gate, "build_record", broken)
+
+
 FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     plant.__name__: plant
-    for plant in (reinitialise_weight, add_dense_tensor, damage_baseline, forget_baseline, slow_runtime)
+    for plant in (
+        reinitialise_weight,
+        add_dense_tensor,
+        crash_worker,
+        damage_baseline,
+        forget_baseline,
+        forget_usage,
+        lose_a_point,
+        slow_compressed,
+        slow_runtime,
+    )
 }
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Plant the fault before anything runs."""
+    """Plant the fault before anything runs, once the suite's own plugins are there."""
     patch = pytest.MonkeyPatch()
     FAULTS[os.environ["GNN_FAULT"]](patch)
     config.add_cleanup(patch.undo)

@@ -1,0 +1,109 @@
+"""Accept what is measured now as the new baselines: python -m bench.bless [options] [options of pytest]."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fixtures.allocator import fix_allocator
+from fixtures.findings import FAIL
+from fixtures.machine import machine_class, machine_facts
+from fixtures.thresholds import read_rules
+from fixtures.timing_baseline import Ratios, TimingBaseline, measured_ratios
+from gnn.atomic_file import write_atomically
+from gnn.errors import GnnError, SettingError
+
+ROOT = Path(__file__).parents[1]
+RULES = Path(__file__).with_name("thresholds.toml")
+TIMING = Path(__file__).with_name("timing")
+SHOWN = 3
+
+
+def check_clean(status: str) -> None:
+    """Raise `SettingError` when `git status --porcelain` lists anything: baselines must belong to a commit."""
+    files = [line[3:] for line in status.splitlines()]
+    if files:
+        some = ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
+        raise SettingError(
+            f"{len(files)} files differ from the last commit ({some}); commit or remove them first, so that the new "
+            "baselines are those of a commit"
+        )
+
+
+def check_machine_class(name: str, folder: Path, *, new: bool) -> None:
+    """Raise `SettingError` when ratios would be those of another class of machines than the ones that are kept."""
+    known = sorted(path.stem for path in folder.glob("*.json"))
+    if name in known and new:
+        raise SettingError(f"machine class {name} has a baseline already; leave --new-machine-class out")
+    if name not in known and not new:
+        kept = ", ".join(known) or "no class at all"
+        raise SettingError(
+            f"this machine is of class {name}, and ratios of latencies are kept for {kept}; add this class with "
+            "--new-machine-class, or leave ratios as they are with --snapshots-only"
+        )
+
+
+def blessed(results: Mapping[str, Any], kept: Ratios) -> Ratios:
+    """The ratios that are kept from now on: those of cases that did not fail, and of all that did not run."""
+    sound = [record for record in results["cases"] if record["gate"]["status"] != FAIL]
+    return {**kept, **measured_ratios(sound, read_rules(RULES).timings)}
+
+
+def run_suite(arguments: Sequence[str], results: Path) -> int:
+    """Run the suite so that it writes snapshots; those of cases that fail or do not run stay as they are."""
+    command = [sys.executable, "-m", "pytest", "bench", "-n", "auto", "--snapshot-update", "--results", str(results)]
+    return subprocess.run([*command, *arguments], cwd=ROOT, check=False).returncode  # noqa: S603
+
+
+def update_ratios(results: Mapping[str, Any], folder: Path) -> str:
+    """Write the ratios of a run to the file of its machine class; a sentence about what changed."""
+    name = results["machine"]["class"]
+    kept = {case: dict(ratios) for case, ratios in (TimingBaseline.read(folder, name).cases or {}).items()}
+    ratios = blessed(results, kept)
+    document = {"machine_class": name, "machine": results["machine"], "cases": ratios}
+    write_atomically(folder / f"{name}.json", (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+    changed = sum(kept.get(case) != values for case, values in ratios.items())
+    return f"{changed} cases of {name} have new ratios, {len(ratios) - changed} keep theirs"
+
+
+def bless(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    """Check, run, and write; the exit status of the run."""
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S607
+    check_clean(status.stdout)
+    if not options.snapshots_only:
+        torch.set_num_threads(1)
+        facts = machine_facts(options.device, fix_allocator())
+        check_machine_class(machine_class(facts), TIMING, new=options.new_machine_class)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.json"
+        exit_status = run_suite(["--device", options.device, *arguments], path)
+        if not path.exists():
+            raise SettingError("the suite ended before it wrote results, so no ratio was changed; see its output")
+        if not options.snapshots_only:
+            print(update_ratios(json.loads(path.read_text()), TIMING))
+    print("look at the difference (git diff snapshots bench/timing) and say in the commit why it is right")
+    return exit_status
+
+
+def main() -> int:
+    """Parse what is for this command, and leave the rest to pytest."""
+    parser = argparse.ArgumentParser(prog="scripts/bless", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--new-machine-class", action="store_true", help="keep ratios for this class of machines too")
+    parser.add_argument("--snapshots-only", action="store_true", help="leave the ratios of latencies as they are")
+    parser.add_argument("--device", default="cpu", help="where models run (default: cpu)")
+    options, arguments = parser.parse_known_args()
+    try:
+        return bless(options, arguments)
+    except GnnError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Experiments that show whether the measurements hold and the gate can be trusted, each run by a script of its own."""

@@ -1,0 +1,117 @@
+"""New baselines come from a commit, from cases that are sound, and from machines whose timings compare."""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench import bless as module
+from bench.bless import bless, blessed, check_clean, check_machine_class, update_ratios
+from gnn.errors import SettingError
+
+CLASS = "amd-26-2"
+
+
+def made_up_record(case: str, ratio: float | None, status: str = "pass", protocol: str = "clean") -> dict[str, Any]:
+    return {
+        "id": case,
+        "protocol": protocol,
+        "speedup": {"compression": ratio},
+        "instructions": {"ratio": None},
+        "gate": {"status": status},
+    }
+
+
+def made_up_results(*records: dict[str, Any]) -> dict[str, Any]:
+    return {"machine": {"class": CLASS}, "cases": list(records)}
+
+
+def stored(folder: Path) -> dict[str, dict[str, float]]:
+    return json.loads((folder / f"{CLASS}.json").read_text())["cases"]
+
+
+def test_a_clean_tree_is_accepted() -> None:
+    check_clean("")
+
+
+def test_a_tree_that_differs_from_its_commit_is_refused() -> None:
+    status = " M gnn/runtime/spline.py\n?? notes.txt\n M a.py\n M b.py\n"
+    with pytest.raises(SettingError, match=r"^4 files .*\(gnn/runtime/spline.py, notes.txt, a.py, \.\.\.\).* commit"):
+        check_clean(status)
+
+
+def test_a_class_that_is_kept_is_updated_and_another_one_refused(tmp_path: Path) -> None:
+    (tmp_path / f"{CLASS}.json").touch()
+    check_machine_class(CLASS, tmp_path, new=False)
+    with pytest.raises(SettingError, match=rf"of class intel-6.* kept for {CLASS}; .*--new-machine-class"):
+        check_machine_class("intel-6", tmp_path, new=False)
+    check_machine_class("intel-6", tmp_path, new=True)
+    with pytest.raises(SettingError, match="has a baseline already"):
+        check_machine_class(CLASS, tmp_path, new=True)
+
+
+def test_cases_that_failed_or_did_not_run_keep_their_ratios() -> None:
+    kept = {"a": {"speedup.compression": 1.0}, "b": {"speedup.compression": 2.0}, "c": {"speedup.compression": 3.0}}
+    results = made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.5, "fail"))
+    assert blessed(results, kept) == {**kept, "a": {"speedup.compression": 1.5}}
+
+
+def test_what_was_not_timed_gets_no_ratio() -> None:
+    assert blessed(made_up_results(made_up_record("a", None)), {}) == {}
+
+
+def test_protocols_are_kept_apart() -> None:
+    results = made_up_results(made_up_record("a", 1.5, protocol="paper"), made_up_record("a", 1.2))
+    assert blessed(results, {}) == {"a@paper": {"speedup.compression": 1.5}, "a": {"speedup.compression": 1.2}}
+
+
+def test_ratios_are_written_beside_those_that_stay(tmp_path: Path) -> None:
+    assert update_ratios(made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.0)), tmp_path).startswith("2 ")
+    sentence = update_ratios(made_up_results(made_up_record("b", 2.5)), tmp_path)
+    assert sentence == f"1 cases of {CLASS} have new ratios, 1 keep theirs"
+    assert stored(tmp_path) == {"a": {"speedup.compression": 1.5}, "b": {"speedup.compression": 2.5}}
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clean repository of its own, whose suite writes one result."""
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)  # noqa: S607
+
+    def run_suite(arguments: Sequence[str], results: Path) -> int:
+        assert arguments[-2:] == ["-k", "global"]
+        results.write_text(json.dumps(made_up_results(made_up_record("a", 1.5), made_up_record("b", 1.5, "fail"))))
+        return 1
+
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "TIMING", tmp_path / "timing")
+    monkeypatch.setattr(module, "run_suite", run_suite)
+    monkeypatch.setattr(module, "fix_allocator", lambda: "kept")
+    monkeypatch.setattr(module, "torch", SimpleNamespace(set_num_threads=lambda _count: None))
+    return tmp_path
+
+
+def options(**given: bool) -> argparse.Namespace:
+    return argparse.Namespace(**{"new_machine_class": False, "snapshots_only": False, "device": "cpu", **given})
+
+
+def test_the_exit_status_is_that_of_the_suite(repository: Path) -> None:
+    assert bless(options(new_machine_class=True), ["-k", "global"]) == 1
+    assert stored(repository / "timing") == {"a": {"speedup.compression": 1.5}}
+
+
+def test_ratios_stay_as_they_are_when_only_snapshots_are_asked_for(repository: Path) -> None:
+    assert bless(options(snapshots_only=True), ["-k", "global"]) == 1
+    assert not (repository / "timing").exists()
+
+
+def test_nothing_runs_on_a_tree_that_is_not_clean_or_a_class_that_is_not_known(repository: Path) -> None:
+    with pytest.raises(SettingError, match="no class at all"):
+        bless(options(), ["-k", "nothing that the suite would accept"])
+    (repository / "change.py").touch()
+    with pytest.raises(SettingError, match=r"change\.py"):
+        bless(options(snapshots_only=True), ["-k", "nothing that the suite would accept"])
