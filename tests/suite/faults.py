@@ -113,10 +113,10 @@ def lose_a_point(patch: pytest.MonkeyPatch) -> None:
 
 def forget_usage(patch: pytest.MonkeyPatch) -> None:
     """Measure neither memory nor processor, as on a system that does not tell."""
-    from fixtures.memory import MemoryAndCpu  # noqa: PLC0415
+    from fixtures.memory import ProcessorUse  # noqa: PLC0415
 
-    nothing = MemoryAndCpu(peak_rss_bytes=None, cpu_percent=None, window_s=0.25)
-    patch.setattr("fixtures.measurement.measure_memory_and_cpu", lambda _: nothing)
+    nothing = ProcessorUse(cpu_percent=None, window_s=0.25)
+    patch.setattr("fixtures.measurement.measure_processor_use", lambda _: nothing)
 
 
 def crash_worker(patch: pytest.MonkeyPatch) -> None:
