@@ -13,7 +13,7 @@ from bench.proofs.suite_runs import SuiteRun, repeated, run_suite
 
 LATENCY = ("bench/test_structured.py", "-n", "0", "--profile", "ci", "--gate", "strict", "-k")
 ACCURACY = ("bench/test_pruning.py", "-n", "0", "--profile", "paper", "--gate", "strict", "-k")
-SLOWED, LESS_ACCURATE = "bbbp.gnnnet.structured.s0.8.ft", "cora-node.spline.global.s0.9.ft"
+SLOWED, LESS_ACCURATE = "cora-node.spline.structured.s0.8.ft", "cora-node.spline.global.s0.9.ft"
 
 
 @dataclass(frozen=True)
