@@ -1,5 +1,7 @@
 """Opens a run of the suite and shows its result."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,25 @@ from bench.matrix import TASKS
 from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import has_quantized, pareto_fronts
-from bench.report.terminal import compared_sentence, summary_table, tracing_sentence
+from bench.report.terminal import (
+    compared_sentence,
+    cuda_sentence,
+    measuring_sentence,
+    summary_table,
+    tracing_sentence,
+)
 from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED
 from fixtures.session import SESSION, open_session
 from fixtures.speed import Speed
+
+SENTENCES: dict[str, Callable[[Any], str]] = {
+    "speed": lambda found: Speed(**found).sentence,
+    "memory": lambda found: PeakMemory(**found).sentence,
+    "tracing": tracing_sentence,
+    "compared": compared_sentence,
+    "cuda": cuda_sentence,
+}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -44,11 +60,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(fronts)
     for broken in reported["broken"]:
         terminalreporter.write_line(f"broken: {broken['test']} failed in its {broken['when']} and gave no result")
-    for speed in reported["speed"]:
-        terminalreporter.write_line(f"speed: {Speed(**speed).sentence}")
-    for memory in reported["memory"]:
-        terminalreporter.write_line(f"memory: {PeakMemory(**memory).sentence}")
-    for tracing in reported["tracing"]:
-        terminalreporter.write_line(f"tracing: {tracing_sentence(tracing)}")
-    for compared in reported["compared"]:
-        terminalreporter.write_line(f"compared: {compared_sentence(compared)}")
+    for kind, sentence in SENTENCES.items():
+        for found in reported[kind]:
+            terminalreporter.write_line(f"{kind}: {sentence(found)}")
+    if reported["record"]:
+        measuring_s = sum(record["measuring_s"] for record in reported["record"])
+        wall_s = time.monotonic() - config.stash[SESSION].start_s
+        terminalreporter.write_line(measuring_sentence(measuring_s, wall_s))

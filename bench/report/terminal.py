@@ -80,8 +80,8 @@ def _notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _complaints(records: Sequence[Mapping[str, Any]], failures_shown: bool) -> list[str]:
     left_out = "fail" if failures_shown else None
-    gates = [record["gate"] for record in records]
-    reasons = [reason for gate in gates if gate["status"] != left_out for reason in gate["reasons"]]
+    gates = [record["gate"] for record in records if record["gate"]["status"] != left_out]
+    reasons = [sentence for gate in gates for sentence in (*gate["reasons"], *gate["improvements"])]
     return ["", *reasons] if reasons else []
 
 
@@ -109,3 +109,19 @@ def compared_sentence(compared: Mapping[str, Any]) -> str:
         f"{compared['latency_s'] * 1e3:.3g} ms, {compared['speedup_to_forward']:.3g} times as fast as its own FP32 "
         f"forward pass and {compared['speedup_to_runtime']:.3g} times as our FP32 runtime"
     )
+
+
+def cuda_sentence(cuda: Mapping[str, Any]) -> str:
+    """What one inference takes on a GPU, and on the processor of the same machine."""
+    peak, joules = cuda["peak_bytes"], cuda["energy_j"]
+    memory = "its memory was not measured" if peak is None else f"{peak / 1e6:.1f} MB of tensors at most"
+    energy = "its energy was not measured" if joules is None else f"{joules:.3g} J ({cuda['energy_source']})"
+    return (
+        f"{cuda['model']} on {cuda['device']}: {cuda['latency_s'] * 1e3:.3g} ms, on the processor "
+        f"{cuda['processor_latency_s'] * 1e3:.3g} ms; {memory}, {energy}"
+    )
+
+
+def measuring_sentence(measuring_s: float, wall_s: float) -> str:
+    """How much of a run was measuring, for which all else had to wait."""
+    return f"measuring took {measuring_s:.0f} of {wall_s:.0f} s ({measuring_s / wall_s:.1%} of the run)"

@@ -141,8 +141,8 @@ def sections(*records: Record) -> list[str]:
     """The titles of what a run with these records prints."""
     titles: list[str] = []
     reporter = SimpleNamespace(section=titles.append, write_line=lambda _line: None)
-    reported = {"record": records, "broken": [], "speed": [], "memory": [], "tracing": [], "compared": []}
-    session = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"))
+    reported = {"record": records, **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ())}
+    session = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
     config = SimpleNamespace(stash={REPORTED: reported, SESSION: session}, option=SimpleNamespace(gate="report"))
     conftest.pytest_terminal_summary(reporter, config)  # pyright: ignore[reportArgumentType]
     return titles

@@ -2,7 +2,14 @@
 
 import pytest
 
-from bench.report.terminal import HEADERS, UNEXPLAINED, compared_sentence, summary_table, tracing_sentence
+from bench.report.terminal import (
+    HEADERS,
+    UNEXPLAINED,
+    compared_sentence,
+    measuring_sentence,
+    summary_table,
+    tracing_sentence,
+)
 from tests.bench.made_up_records import Record, made_up_record
 
 
@@ -177,3 +184,13 @@ def test_what_another_tool_quantized_is_one_sentence() -> None:
         "12,345 bytes of torch.save (dense 1,234,567), 1.23 ms, 0.512 times as fast as its own FP32 forward pass and "
         "0.25 times as our FP32 runtime"
     )
+
+
+def test_what_is_better_than_its_baseline_is_said() -> None:
+    better = {"status": "pass", "reasons": [], "improvements": ["cora-node.spline.dense: 3% faster; accept it"]}
+    lines = summary_table([record("cora-node.spline.dense", gate=better)], failures_shown=True).splitlines()
+    assert lines[-1] == "cora-node.spline.dense: 3% faster; accept it"
+
+
+def test_what_measuring_took_is_a_share_of_the_run() -> None:
+    assert measuring_sentence(12.4, 400.0) == "measuring took 12 of 400 s (3.1% of the run)"

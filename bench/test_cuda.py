@@ -1,0 +1,59 @@
+"""The target models on a GPU: the same outputs as on the processor, timed by the device's own events."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from bench.matrix import TARGETS
+from fixtures.clocks import clock_for
+from fixtures.energy import EnergyMeter
+from fixtures.latency import BlockProtocol, block_minima
+from fixtures.memory import peak_cuda_bytes
+from fixtures.session import BenchSession
+from gnn.case import Case
+from gnn.compression import Dense
+from gnn.experiment import base_model
+from gnn.models import GraphModel
+from gnn.runtime import compile_inference
+from gnn.tasks import Task
+
+DEVICE = "cuda:0"
+PROTOCOL = BlockProtocol(minimum_blocks=21, budget_s=2.0)
+# Sums over neighbours come in another order on a GPU.
+TOLERANCE = 1e-3
+
+
+@pytest.mark.parametrize(("task_name", "model"), TARGETS, ids=[".".join(target) for target in TARGETS])
+def test_on_a_gpu(
+    task_name: str, model: str, bench_session: BenchSession, record_property: Callable[[str, object], None]
+) -> None:
+    """A model says on the GPU what it says on the processor; its latency, energy and memory there are shown."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device, and PyTorch sees none on this machine")
+    laboratory = bench_session.laboratory
+    case = Case(task_name, model, Dense()).on(laboratory.sources[task_name])
+    with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
+        dense = base_model(case, 0, laboratory).model.cpu()
+    task = laboratory.task(task_name).to("cpu")
+    with bench_session.machine_lock.exclusive(f"measuring {case.id} on {DEVICE}"):
+        record_property("cuda", measured_on(DEVICE, model, dense, task))
+
+
+def measured_on(device: str, model_name: str, dense: GraphModel, task: Task) -> dict[str, Any]:
+    """What one inference takes on a device, beside the processor; fails when the outputs differ."""
+    here = compile_inference(model_name, dense, task)
+    there = compile_inference(model_name, copy.deepcopy(dense).to(device), task.to(device))
+    torch.testing.assert_close(there().cpu(), here(), rtol=TOLERANCE, atol=TOLERANCE)
+    energy = EnergyMeter(device=device).measure(there)
+    return {
+        "model": f"{task.name}.{model_name}",
+        "device": torch.cuda.get_device_name(device) if device != "cpu" else device,
+        "latency_s": block_minima(there, PROTOCOL, clock=clock_for(device)),
+        "processor_latency_s": block_minima(here, PROTOCOL),
+        "peak_bytes": peak_cuda_bytes(there, device),
+        "energy_j": energy.value,
+        "energy_source": energy.source,
+    }

@@ -1,0 +1,53 @@
+"""The case of a GPU, as far as a machine without one can run it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from bench import test_cuda as module
+from bench.report.terminal import cuda_sentence
+from bench.test_cuda import measured_on
+from gnn.models import build_model_for
+from gnn.runtime import compile_inference
+from tests.fixtures.conftest import small_task
+
+
+def measured() -> dict[str, Any]:
+    task = replace(small_task(), name="planted-cora-node")
+    return measured_on("cpu", "spline", build_model_for("spline", task), task)
+
+
+def test_a_device_is_measured_beside_the_processor() -> None:
+    found = measured()
+    assert (found["model"], found["device"], found["peak_bytes"]) == ("planted-cora-node.spline", "cpu", None)
+    assert found["latency_s"] > 0
+    assert found["processor_latency_s"] > 0
+
+
+def test_other_outputs_on_the_device_are_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+
+    def one_is_off(*arguments: Any) -> Any:  # noqa: ANN401
+        infer = compile_inference(*arguments)
+        compiled.append(infer)
+        offset = float(len(compiled) - 1)
+        return lambda: infer() + offset
+
+    monkeypatch.setattr(module, "compile_inference", one_is_off)
+    with pytest.raises(AssertionError, match="not close"):
+        measured()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a CUDA device")
+def test_the_sentence_says_what_was_not_measured() -> None:
+    sentence = cuda_sentence({**measured(), "latency_s": 0.0001, "processor_latency_s": 0.0002, "energy_j": None})
+    assert sentence.startswith("planted-cora-node.spline on cpu: 0.1 ms, on the processor 0.2 ms; ")
+    assert sentence.endswith("its memory was not measured, its energy was not measured")
+
+
+def test_the_sentence_has_memory_and_energy() -> None:
+    found = {"model": "a.b", "device": "A100", "latency_s": 0.001, "processor_latency_s": 0.01, "peak_bytes": 3_000_000}
+    sentence = cuda_sentence({**found, "energy_j": 0.25, "energy_source": "nvml"})
+    assert sentence == "a.b on A100: 1 ms, on the processor 10 ms; 3.0 MB of tensors at most, 0.25 J (nvml)"
