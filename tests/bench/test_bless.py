@@ -58,21 +58,34 @@ def test_a_class_that_is_kept_is_updated_and_another_one_refused(tmp_path: Path)
 def test_cases_that_failed_or_did_not_run_keep_their_ratios() -> None:
     kept = {"a": {"speedup.compression": 1.0}, "b": {"speedup.compression": 2.0}, "c": {"speedup.compression": 3.0}}
     results = made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.5, "fail"))
-    assert blessed(results, kept) == {**kept, "a": {"speedup.compression": 1.5}}
+    assert blessed([results], kept) == {**kept, "a": {"speedup.compression": 1.5}}
 
 
 def test_what_was_not_timed_gets_no_ratio() -> None:
-    assert blessed(made_up_results(made_up_record("a", None)), {}) == {}
+    assert blessed([made_up_results(made_up_record("a", None))], {}) == {}
+
+
+def test_the_median_of_the_looks_is_kept_and_the_first_one_says_what_is_sound() -> None:
+    looks = [made_up_results(made_up_record("a", ratio), made_up_record("b", 2.0, "fail")) for ratio in (1.5, 1.1, 1.2)]
+    looks[2]["cases"].append(made_up_record("c", 3.0))
+    looks[1]["cases"][0]["gate"]["status"] = "fail"
+    assert blessed(looks, {}) == {"a": {"speedup.compression": 1.2}}
+
+
+def test_a_look_that_lacks_a_ratio_does_not_count() -> None:
+    looks = [made_up_results(made_up_record("a", ratio)) for ratio in (1.5, None, 1.7)]
+    assert blessed(looks, {}) == {"a": {"speedup.compression": 1.6}}
 
 
 def test_protocols_are_kept_apart() -> None:
     results = made_up_results(made_up_record("a", 1.5, protocol="paper"), made_up_record("a", 1.2))
-    assert blessed(results, {}) == {"a@paper": {"speedup.compression": 1.5}, "a": {"speedup.compression": 1.2}}
+    assert blessed([results], {}) == {"a@paper": {"speedup.compression": 1.5}, "a": {"speedup.compression": 1.2}}
 
 
 def test_ratios_are_written_beside_those_that_stay(tmp_path: Path) -> None:
-    assert update_ratios(made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.0)), tmp_path).startswith("2 ")
-    sentence = update_ratios(made_up_results(made_up_record("b", 2.5)), tmp_path)
+    both = made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.0))
+    assert update_ratios([both], tmp_path).startswith("2 ")
+    sentence = update_ratios([made_up_results(made_up_record("b", 2.5))], tmp_path)
     assert sentence == f"1 cases of {CLASS} have new ratios, 1 keep theirs"
     assert stored(tmp_path) == {"a": {"speedup.compression": 1.5}, "b": {"speedup.compression": 2.5}}
 
@@ -84,8 +97,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def run_suite(arguments: Sequence[str], results: Path) -> int:
         assert arguments[-2:] == ["-k", "global"]
-        results.write_text(json.dumps(made_up_results(made_up_record("a", 1.5), made_up_record("b", 1.5, "fail"))))
-        return 1
+        update = arguments[0] == "--snapshot-update"
+        assert update is (results.name == "look-0.json")
+        ratio = 1.5 if update else 1.25
+        results.write_text(json.dumps(made_up_results(made_up_record("a", ratio), made_up_record("b", ratio, "fail"))))
+        return int(update)
 
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "TIMING", tmp_path / "timing")
@@ -96,12 +112,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def options(**given: bool) -> argparse.Namespace:
-    return argparse.Namespace(**{"new_machine_class": False, "snapshots_only": False, "device": "cpu", **given})
+    usual = {"new_machine_class": False, "snapshots_only": False, "looks": 3, "device": "cpu"}
+    return argparse.Namespace(**{**usual, **given})
 
 
 def test_the_exit_status_is_that_of_the_suite(repository: Path) -> None:
     assert bless(options(new_machine_class=True), ["-k", "global"]) == 1
-    assert stored(repository / "timing") == {"a": {"speedup.compression": 1.5}}
+    assert stored(repository / "timing") == {"a": {"speedup.compression": 1.25}}
 
 
 def test_ratios_stay_as_they_are_when_only_snapshots_are_asked_for(repository: Path) -> None:
