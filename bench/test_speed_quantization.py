@@ -43,13 +43,12 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Race:
-    """How a model is quantized, how many times as fast as its peer it has to learn, and in how many compared epochs.
+    """How a model is quantized, and how many epochs are compared.
 
     `target_cpu_s` is for one epoch of 890 graphs on the reference machine.
     """
 
     settings: Settings
-    minimum_ratio: float
     target_cpu_s: float
     epochs: int
 
@@ -61,20 +60,17 @@ class Race:
 
 # The nearer a ratio is to its bound, the more epochs; those of the plain percentiles are dear.
 RACES = (
-    # Measured 1.26 to 1.32: the goal of 1.3 is where the noise is, so the gate stands below it.
-    Race(Qat(8, "straight-through", "absolute"), minimum_ratio=1.15, target_cpu_s=0.2, epochs=10),
-    Race(Qat(8, "gradient-clipping", "absolute"), minimum_ratio=1.3, target_cpu_s=0.2, epochs=5),
-    Race(Qat(8, "straight-through", "percentile"), minimum_ratio=6.0, target_cpu_s=0.2, epochs=3),
-    Race(Qat(8, "gradient-clipping", "percentile"), minimum_ratio=6.0, target_cpu_s=0.2, epochs=3),
-    Race(DegreeQuant(8, "gradient-clipping", "percentile"), minimum_ratio=6.0, target_cpu_s=0.25, epochs=3),
-    Race(A2q(), minimum_ratio=3.5, target_cpu_s=0.3, epochs=4),
+    Race(Qat(8, "straight-through", "absolute"), target_cpu_s=0.2, epochs=10),
+    Race(Qat(8, "gradient-clipping", "absolute"), target_cpu_s=0.2, epochs=5),
+    Race(Qat(8, "straight-through", "percentile"), target_cpu_s=0.2, epochs=3),
+    Race(Qat(8, "gradient-clipping", "percentile"), target_cpu_s=0.2, epochs=3),
+    Race(DegreeQuant(8, "gradient-clipping", "percentile"), target_cpu_s=0.25, epochs=3),
+    Race(A2q(), target_cpu_s=0.3, epochs=4),
 )
-# Quantization may take 0.6 of an epoch in FP32 on top of it, and with protection as much again as the epoch.
 FP32_RACES = (
-    Race(Qat(8, "straight-through", "absolute"), minimum_ratio=1 / 1.6, target_cpu_s=0.2, epochs=10),
-    # Measured .60 to .63, that is 1.6 to 1.67 epochs in FP32: the goal of 1.6 is where the noise is.
-    Race(Qat(8, "gradient-clipping", "percentile"), minimum_ratio=1 / 1.8, target_cpu_s=0.2, epochs=10),
-    Race(DegreeQuant(8, "gradient-clipping", "percentile"), minimum_ratio=1 / 2, target_cpu_s=0.25, epochs=10),
+    Race(Qat(8, "straight-through", "absolute"), target_cpu_s=0.2, epochs=10),
+    Race(Qat(8, "gradient-clipping", "percentile"), target_cpu_s=0.2, epochs=10),
+    Race(DegreeQuant(8, "gradient-clipping", "percentile"), target_cpu_s=0.25, epochs=10),
 )
 
 
@@ -167,18 +163,17 @@ def run_race(race: Race, peer: Enter, peer_name: str, bench_session: BenchSessio
         cpu_s=ours_s,
         target_cpu_s=race.target_cpu_s,
         ratio=peer_s / ours_s,
-        minimum_ratio=race.minimum_ratio,
         peer=peer_name,
     )
 
 
 @pytest.mark.parametrize("race", RACES, ids=lambda race: race.name)
 def test_training(race: Race, bench_session: BenchSession, report_speed: SpeedReport) -> None:
-    """An epoch is several times faster than one of the plain implementation; only that ratio is gated."""
+    """An epoch is as many times faster than one of the plain implementation as was accepted for this machine class."""
     report_speed(run_race(race, yardstick, "the plain implementation", bench_session))
 
 
 @pytest.mark.parametrize("race", FP32_RACES, ids=lambda race: race.name)
 def test_cost(race: Race, bench_session: BenchSession, report_speed: SpeedReport) -> None:
-    """An epoch takes at most 1.6 times as long as our own in FP32, with protection at most twice as long."""
+    """An epoch costs as many epochs of our own in FP32 as was accepted for this machine class."""
     report_speed(run_race(race, full_precision, "an epoch in FP32", bench_session))

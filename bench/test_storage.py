@@ -78,7 +78,6 @@ def test_decoding(precision: str, bench_session: BenchSession, report_speed: Spe
             cpu_s=decoding_cpu_s,
             target_cpu_s=0.005,
             ratio=comparison.ratio,
-            minimum_ratio=0.15,
             peer="torch.load of the dense state",
         )
     )

@@ -1,24 +1,90 @@
-"""The one integer kernel that PyTorch has on the CPU, and what is needed around it."""
+"""Matrix products of whole numbers, exact on every processor, and codes packed into bytes."""
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 INT8_SHIFT = 128
+# float32 holds every whole number up to here.
+LARGEST_EXACT = 2**24
+# The kernels are compared on a product of this shape.
+TRIED_SHAPE = (256, 64, 64)
+TRIALS = 5
+
+
+@lru_cache
+def integer_product_kernel() -> str:
+    """Return the kernel that multiplies whole numbers on this processor: "int8" or "float32".
+
+    Without dot products of bytes PyTorch's int8 kernel is ten times slower than one of float32, and where oneDNN is kept
+    from using them its sums may saturate at 16 bits. So both are tried once, at first use, on numbers that saturate.
+    """
+    left, right = _extreme_numbers(*TRIED_SHAPE)
+    try:
+        exact = torch.equal(_byte_product(left, right).double(), left.double() @ right.double().t())
+    except RuntimeError:
+        return "float32"
+    floats = left.float(), right.float().t()
+    return "int8" if exact and _least_s(_byte_product, left, right) < _least_s(torch.mm, *floats) else "float32"
 
 
 def int8_product(left: Tensor, right: Tensor) -> Tensor:
-    """The matrix product of whole numbers, [m, k] int8 times [n, k] int8, as [m, n] int32 sums.
+    """Multiply whole numbers, [m, k] int8 times [n, k] int8, into sums [m, n] int32, which are exact."""
+    if multiplies_bytes(left):
+        return _byte_product(left, right)
+    return whole_product(left.float(), right.float().t(), INT8_SHIFT**2).to(torch.int32)
 
-    torch._int_mm runs on the processor's dot products of bytes where it has any; it is not public, so that torch is
-    pinned and this is the only place that calls it. On a device that lacks it, the same sums are taken in float64.
+
+def multiplies_bytes(left: Tensor) -> bool:
+    """Say whether an int8 kernel takes a left side [m, k] on its device."""
+    # The kernel of torch 2.13 leaves products over a single channel undefined.
+    return left.device.type == "cpu" and left.shape[1] > 1 and integer_product_kernel() == "int8"
+
+
+def whole_product(left: Tensor, right: Tensor, largest: float) -> Tensor:
+    """Multiply whole numbers [m, k] and [k, n] that are held in float32, without rounding.
+
+    No sum of fewer than 2^24 / `largest` terms leaves the whole numbers that float32 holds, where `largest` bounds
+    |left| |right|. Longer ones are added up in parts, in float64.
+
+    Args:
+        left: whole numbers, [m, k] float32.
+        right: whole numbers, [k, n] float32.
+        largest: at least 1 and at least the magnitude of every single term.
+
+    Returns:
+        The exact product, [m, n] float32, or float64 where sums may be too large for it.
     """
-    if left.shape[1] == 1:
-        # The kernel of torch 2.13 leaves such products undefined.
-        return left.int() * right.t().int()
-    try:
-        return torch._int_mm(left, right.t())  # pyright: ignore[reportPrivateImportUsage]
-    except RuntimeError:
-        return (left.double() @ right.double().t()).to(torch.int32)
+    terms = max(1, int(LARGEST_EXACT // largest))
+    if left.shape[1] <= terms:
+        return left @ right
+    parts = zip(left.split(terms, dim=1), right.split(terms, dim=0), strict=True)
+    return torch.stack([(part @ other).double() for part, other in parts]).sum(0)
+
+
+def _byte_product(left: Tensor, right: Tensor) -> Tensor:
+    # It is not public, so that torch is pinned and this is the only place that calls it.
+    return torch._int_mm(left, right.t())  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _extreme_numbers(m: int, k: int, n: int) -> tuple[Tensor, Tensor]:
+    """All of int8, and the rows whose products are largest and smallest."""
+    left, right = (torch.arange(rows * k).mul(37).remainder(256).sub(128).view(rows, k) for rows in (m, n))
+    for numbers in (left, right):
+        numbers[0], numbers[1], numbers[2, ::2] = -128, 127, 127
+    return left.to(torch.int8), right.to(torch.int8)
+
+
+def _least_s(product: Callable[[Tensor, Tensor], Tensor], left: Tensor, right: Tensor) -> float:
+    seconds = []
+    for _ in range(TRIALS):
+        start = time.perf_counter()
+        product(left, right)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def pack_codes(codes: Tensor, bit_width: int) -> Tensor:

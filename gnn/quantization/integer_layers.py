@@ -8,18 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from gnn.layers import CsrMatrix
-from gnn.quantization.integer_kernels import INT8_SHIFT, int8_product
+from gnn.quantization.fake_quantize import Codes
+from gnn.quantization.integer_kernels import INT8_SHIFT, int8_product, multiplies_bytes, whole_product
 from gnn.quantization.integer_weight import IntegerWeight
 from gnn.quantization.product import Aggregation, Product, weighted_matrix
 
 LARGEST_INT8, SMALLEST_INT8 = 127, -128
+# Of an input less its zero: codes have at most 8 bits.
+LARGEST_CODE = 255
 
 
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """Weights [in, out] for an int8 kernel: code - zero = int8 + offset, with one offset per output.
+    """Weights [in, out] as the kernels take them: code - zero = int8 + offset, with one offset per output.
 
-    Shapes: int8 [out, in]; offset and column_sums [out] int32; scale [out] or [1]; centred [in, out], whole numbers.
+    Shapes: int8 [out, in]; offset and column_sums [out] int32; scale [out] or [1]; centred [in, out], whole numbers of
+    at most the magnitude `largest` in float32.
     """
 
     int8: Tensor
@@ -27,6 +31,7 @@ class _Matrix:
     column_sums: Tensor
     scale: Tensor
     centred: Tensor
+    largest: float
     shifted: bool
 
     @classmethod
@@ -43,15 +48,17 @@ class _Matrix:
             column_sums=int8.sum(0, dtype=torch.int32),
             scale=torch.cat([scale for _, scale in parts]),
             centred=centred.float(),
+            largest=max(1.0, float(centred.abs().max())),
             shifted=bool(offset.any()),
         )
 
 
 class IntegerProduct(nn.Module):
-    """The product of a quantized layer with int8 inputs and weights and int32 sums; its result is FP32 again.
+    """The product of a quantized layer on whole numbers; its result is FP32 again.
 
-    x W = scale_x scale_W * (sum of (q_x - z_x) (q_W - z_W)), of which the sum is whole numbers and exact. Sums over the
-    stored entries of a sparse matrix run as an embedding bag, which adds whole numbers in FP32: exact below 2^24.
+    x W = scale_x scale_W * (sum of (q_x - z_x) (q_W - z_W)), of which the sum is whole numbers and exact: bytes added
+    up in int32 where this processor is fast at that, else the same numbers in FP32. Sums over the stored entries of a
+    sparse matrix run as an embedding bag, which adds whole numbers in FP32: exact below 2^24.
     What stands before and after it are the quantizers of the simulated product. Raises `SettingError` for inputs that
     are not quantized.
     """
@@ -69,14 +76,12 @@ class IntegerProduct(nn.Module):
 
     def _dense(self, values: Tensor) -> Tensor:
         matrix, held = self.matrix, self.inputs.codes(values)  # pyright: ignore[reportCallIssue]
-        shift = INT8_SHIFT if held.unsigned else 0
-        int8 = (held.codes.sub_(shift) if shift else held.codes).to(torch.int8)
-        total = int8_product(int8, matrix.int8)
-        if zero := held.zero_point - shift:
-            total -= zero * (matrix.column_sums + int8.shape[1] * matrix.offset)
-        if matrix.shifted:
-            total += int8.sum(1, dtype=torch.int32)[:, None] * matrix.offset
-        return total.float().mul_(held.scale * matrix.scale)
+        if multiplies_bytes(held.codes):
+            total = _byte_sums(matrix, held).float()
+        else:
+            whole = held.codes.sub_(held.zero_point) if held.zero_point else held.codes
+            total = whole_product(whole, matrix.centred, LARGEST_CODE * matrix.largest).float()
+        return total.mul_(held.scale * matrix.scale)
 
     def _sparse(self, values: CsrMatrix) -> Tensor:
         matrix, held = self.matrix, self.inputs.codes(values.value[:, None])  # pyright: ignore[reportCallIssue]
@@ -97,6 +102,18 @@ class IntegerProduct(nn.Module):
         # A parent's load_state_dict comes here, too: other weights make another matrix.
         self._matrix = None
         super()._load_from_state_dict(*arguments, **named)
+
+
+def _byte_sums(matrix: _Matrix, held: Codes) -> Tensor:
+    """The sums of (q_x - z_x) (q_W - z_W), [rows, out] int32, from products of bytes."""
+    shift = INT8_SHIFT if held.unsigned else 0
+    int8 = (held.codes.sub_(shift) if shift else held.codes).to(torch.int8)
+    total = int8_product(int8, matrix.int8)
+    if zero := held.zero_point - shift:
+        total -= zero * (matrix.column_sums + int8.shape[1] * matrix.offset)
+    if matrix.shifted:
+        total += int8.sum(1, dtype=torch.int32)[:, None] * matrix.offset
+    return total
 
 
 def _columns(weight: Any) -> list[tuple[Tensor, Tensor]]:  # noqa: ANN401

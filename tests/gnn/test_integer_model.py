@@ -16,7 +16,6 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.models import MODELS, GraphModel, build_model_for
 from gnn.quantization.channel_scheme import ChannelRangeQuantizer, ChannelScheme
-from gnn.quantization.integer_kernels import int8_product
 from gnn.quantization.integer_layers import IntegerAggregation
 from gnn.quantization.integer_model import convert, integer_weights, is_integer
 from gnn.quantization.node_group_scheme import NodeGroupScheme
@@ -237,35 +236,6 @@ def test_a_sum_over_neighbours_is_that_of_whole_numbers(
     exact = torch.zeros(rows, channels).double().index_add(0, matrix.row, weight * whole[matrix.column]) * scale
     torch.testing.assert_close(found, exact.float(), rtol=5e-7, atol=0)
     assert torch.equal(sent, messages)
-
-
-@PROPERTY
-@given(st.integers(0, 20), st.integers(2, 70), st.integers(1, 20), st.booleans(), st.integers(0, 999))
-def test_products_of_bytes_are_exact(m: int, k: int, n: int, extreme: bool, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    left = torch.randint(-128, 128, (m, k), generator=generator, dtype=torch.int8)
-    right = torch.randint(-128, 128, (n, k), generator=generator, dtype=torch.int8)
-    if extreme:
-        left.fill_(-128)
-        right.fill_(-128)
-    exact = left.long() @ right.long().t()
-    found = [int8_product(left, right)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "_int_mm", refuse)
-        found.append(int8_product(left, right))
-    for product in found:
-        assert product.dtype == torch.int32
-        assert torch.equal(product.long(), exact)
-
-
-def test_products_with_one_channel_are_exact() -> None:
-    left, right = torch.tensor([[3], [-4]], dtype=torch.int8), torch.tensor([[5], [7], [-128]], dtype=torch.int8)
-    for _ in range(50):
-        assert int8_product(left, right).tolist() == [[15, 21, -384], [-20, -28, 512]]
-
-
-def refuse(*_: Tensor) -> Tensor:
-    raise RuntimeError("no such kernel")
 
 
 @pytest.mark.parametrize("name", ["gcn", "graphsage"])
