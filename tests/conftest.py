@@ -20,3 +20,8 @@ def golden_folder() -> Path:
 def same_random_numbers() -> None:
     """A test that draws weights without a seed of its own draws the same ones in every run and in every order."""
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the whole suite's tests first: one worker gets them, and none is left alone with them at the end."""
+    items.sort(key=lambda item: "suite" not in item.path.parts)
