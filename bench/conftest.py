@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.matrix import TASKS
+from bench.matrix import TABLE, TASKS
 from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import has_quantized, pareto_fronts
@@ -22,6 +22,7 @@ from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED
 from fixtures.session import SESSION, open_session
 from fixtures.speed import Speed
+from gnn.errors import SettingError
 
 SENTENCES: dict[str, Callable[[Any], str]] = {
     "speed": lambda found: Speed(**found).sentence,
@@ -36,6 +37,10 @@ SENTENCES: dict[str, Callable[[Any], str]] = {
 def pytest_configure(config: pytest.Config) -> None:
     """Find the data and the rules before anything is collected."""
     open_session(config, TASKS, Path(__file__).with_name("thresholds.toml"))
+    try:
+        config.stash[SESSION].rules.check_patterns([row.case.id for row in TABLE])
+    except SettingError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401

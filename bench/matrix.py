@@ -20,43 +20,43 @@ from gnn.compression import (
 
 TASKS = ("bbbp", "bbbp-scaffold", "cora-link", "cora-node", "proteins")
 
-EVERY_PROFILE = {"quick": 3, "ci": 5, "paper": 10}
-# A seed of these trains for ten seconds and more.
-DEAR = {"quick": 1, "ci": 5, "paper": 10}
-NOT_QUICK = {"ci": 5, "paper": 10}
-# A seed of these trains for a minute and more.
-DEAREST = {"ci": 3, "paper": 10}
+# Seeds of a case by profile. A seed of a cheap one trains for seconds; a minute and more make it expensive.
+QUICK = {"quick": 3, "ci": 5, "paper": 10}
+QUICK_EXPENSIVE = {"quick": 1, "ci": 5, "paper": 10}
+QUICK_MOST_EXPENSIVE = {"quick": 1, "ci": 3, "paper": 10}
+NIGHTLY = {"ci": 5, "paper": 10}
+NIGHTLY_EXPENSIVE = {"ci": 3, "paper": 10}
 PAPER_ONLY = {"paper": 10}
 
-# Dear cases first, so that no worker is left alone with one at the end.
+# Expensive cases first, so that no worker is left alone with one at the end.
 BASELINES = tuple(
     Row(Case(task, model, Dense()), seeds)
     for task, model, seeds in (
-        ("cora-link", "walkpooling", DEAR),
-        ("proteins", "hgpsl", DEAR),
-        ("bbbp", "gin", DEAR),
-        ("proteins", "gin", DEAR),
-        ("bbbp", "supergat-readout", DEAR),
-        ("proteins", "supergat-readout", DEAR),
-        ("bbbp", "gnnnet", DEAR),
-        ("bbbp-scaffold", "gnnnet", DEAR),
-        ("bbbp", "gcn-readout", DEAR),
-        ("proteins", "gcn-readout", DEAR),
-        ("bbbp", "sage-readout", DEAR),
-        ("proteins", "sage-readout", DEAR),
-        ("cora-link", "graphsage", DEAR),
-        ("cora-node", "ssp", EVERY_PROFILE),
-        ("cora-link", "ness", EVERY_PROFILE),
-        ("cora-node", "gcn", EVERY_PROFILE),
-        ("cora-node", "graphconv", EVERY_PROFILE),
-        ("cora-node", "spline", EVERY_PROFILE),
+        ("proteins", "hgpsl", QUICK_EXPENSIVE),
+        ("bbbp", "gnnnet", QUICK_EXPENSIVE),
+        ("bbbp", "gin", QUICK_EXPENSIVE),
+        ("cora-link", "walkpooling", NIGHTLY_EXPENSIVE),
+        ("cora-link", "graphsage", NIGHTLY_EXPENSIVE),
+        ("bbbp", "supergat-readout", NIGHTLY_EXPENSIVE),
+        ("bbbp-scaffold", "gnnnet", NIGHTLY_EXPENSIVE),
+        ("proteins", "gin", NIGHTLY),
+        ("proteins", "supergat-readout", NIGHTLY_EXPENSIVE),
+        ("bbbp", "sage-readout", NIGHTLY_EXPENSIVE),
+        ("bbbp", "gcn-readout", NIGHTLY_EXPENSIVE),
+        ("proteins", "gcn-readout", NIGHTLY_EXPENSIVE),
+        ("proteins", "sage-readout", NIGHTLY_EXPENSIVE),
+        ("cora-node", "gcn", NIGHTLY_EXPENSIVE),
+        ("cora-node", "ssp", NIGHTLY_EXPENSIVE),
+        ("cora-link", "ness", QUICK),
+        ("cora-node", "graphconv", NIGHTLY),
+        ("cora-node", "spline", QUICK),
     )
 )
 
-DEAR_TARGETS = (("proteins", "hgpsl"), ("bbbp", "gnnnet"), ("bbbp", "gin"))
+EXPENSIVE_TARGETS = (("proteins", "hgpsl"), ("bbbp", "gnnnet"), ("bbbp", "gin"))
 CHEAP_TARGETS = (("cora-link", "ness"), ("cora-node", "spline"))
-TARGETS = DEAR_TARGETS + CHEAP_TARGETS
-SPLINE = CHEAP_TARGETS[-1:]
+TARGETS = EXPENSIVE_TARGETS + CHEAP_TARGETS
+HGPSL, GNNNET, GIN, NESS, SPLINE = (TARGETS[i : i + 1] for i in range(len(TARGETS)))
 
 
 def rows(
@@ -78,86 +78,99 @@ def rows(
 
 
 BOTH = (False, True)
-# The sparsities that every profile or the gate looks at, and those of the paper's tables that are left.
-GATED = (0.5, 0.8, 0.9)
-OTHERS = (0.1, 0.2, 0.3, 0.4, 0.6, 0.7)
-GLOBAL, FINE_GRAINED = (tuple(method(s) for s in GATED) for method in (GlobalMagnitude, FineGrained))
+SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def beside(all_rows: tuple[Row, ...], asked: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows that are asked for, and what the whole table has beside them in the profile of the paper alone."""
+    known = {row.case.id for row in asked}
+    return asked + tuple(row for row in all_rows if row.case.id not in known)
+
 
 # Sparsity 0 is the dense model of BASELINES. Its fine-tuned twin separates "fine-tuning helped" from "training
 # longer helped".
-CONTROLS = rows(TARGETS[:-1], (Dense(),), NOT_QUICK, fine_tune=(True,)) + rows(
-    SPLINE, (Dense(),), EVERY_PROFILE, fine_tune=(True,)
-)
-
-PRUNING = (
-    *CONTROLS,
-    *rows(DEAR_TARGETS, (GlobalMagnitude(0.8),), DEAR, fine_tune=(True,)),
-    *rows(CHEAP_TARGETS[:1], (GlobalMagnitude(0.8),), EVERY_PROFILE, fine_tune=(True,)),
-    *rows(TARGETS[:-1], (GlobalMagnitude(0.8),), NOT_QUICK),
-    *rows(TARGETS[:-1], (GlobalMagnitude(0.5), GlobalMagnitude(0.9), *FINE_GRAINED), NOT_QUICK, fine_tune=BOTH),
-    *rows(SPLINE, (*GLOBAL, *FINE_GRAINED), EVERY_PROFILE, fine_tune=BOTH),
-    *rows(
-        TARGETS,
-        tuple(method(s) for method in (GlobalMagnitude, FineGrained) for s in OTHERS),
-        PAPER_ONLY,
-        fine_tune=BOTH,
+PRUNING = beside(
+    rows(TARGETS, (Dense(),), PAPER_ONLY, fine_tune=(True,))
+    + rows(
+        TARGETS, tuple(m(s) for m in (GlobalMagnitude, FineGrained) for s in SPARSITIES), PAPER_ONLY, fine_tune=BOTH
+    ),
+    (
+        *rows(HGPSL, (GlobalMagnitude(0.8),), QUICK_EXPENSIVE, fine_tune=(True,)),
+        *rows(GNNNET + GIN, (GlobalMagnitude(0.8),), NIGHTLY, fine_tune=(True,)),
+        *rows(EXPENSIVE_TARGETS, (FineGrained(0.8), GlobalMagnitude(0.9)), NIGHTLY),
+        *rows(NESS, (GlobalMagnitude(0.8),), QUICK, fine_tune=(True,)),
+        *rows(NESS, (GlobalMagnitude(0.5), GlobalMagnitude(0.9), FineGrained(0.8)), NIGHTLY, fine_tune=(True,)),
+        *rows(NESS, (GlobalMagnitude(0.5),), NIGHTLY),
+        *rows(SPLINE, (GlobalMagnitude(0.9), FineGrained(0.9)), QUICK, fine_tune=(True,)),
+        *rows(SPLINE, (Dense(),), NIGHTLY, fine_tune=(True,)),
+        *rows(SPLINE, (GlobalMagnitude(0.5), GlobalMagnitude(0.8)), NIGHTLY, fine_tune=BOTH),
+        *rows(SPLINE, (FineGrained(0.5), FineGrained(0.8)), NIGHTLY, fine_tune=(True,)),
+        *rows(SPLINE, (GlobalMagnitude(0.9), FineGrained(0.9)), NIGHTLY),
     ),
 )
 
-GRADUAL = rows(TARGETS, (Gradual(0.9),), NOT_QUICK, fine_tune=(True,)) + rows(
-    TARGETS, (Gradual(0.8),), PAPER_ONLY, fine_tune=(True,)
+GRADUAL = beside(
+    rows(TARGETS, (Gradual(0.9), Gradual(0.8)), PAPER_ONLY, fine_tune=(True,)),
+    (
+        *rows(SPLINE, (Gradual(0.9),), QUICK, fine_tune=(True,)),
+        *rows(NESS, (Gradual(0.9),), NIGHTLY_EXPENSIVE, fine_tune=(True,)),
+    ),
 )
 
-STRUCTURED = (
-    *rows((("bbbp", "gnnnet"),), (Structured(0.8),), DEAR, fine_tune=(True,)),
-    *rows(SPLINE, (Structured(0.8),), EVERY_PROFILE, fine_tune=(True,)),
-    *rows((*DEAR_TARGETS[::2], CHEAP_TARGETS[0]), (Structured(0.8),), NOT_QUICK, fine_tune=(True,)),
-    *rows(TARGETS, (Structured(0.5), Structured(0.9), Structured(0.8, "taylor")), NOT_QUICK, fine_tune=(True,)),
-    *rows(TARGETS, (Structured(0.8),), NOT_QUICK),
-    *rows(TARGETS, (Structured(0.5, "taylor"), Structured(0.9, "taylor")), PAPER_ONLY, fine_tune=BOTH),
-    *rows(TARGETS, (Structured(0.5), Structured(0.9), Structured(0.8, "taylor")), PAPER_ONLY),
+STRUCTURED = beside(
+    rows(
+        TARGETS,
+        tuple(Structured(s, kind) for s in (0.5, 0.8, 0.9) for kind in ("magnitude", "taylor")),
+        PAPER_ONLY,
+        fine_tune=BOTH,
+    ),
+    (
+        *rows(GNNNET, (Structured(0.8),), QUICK_EXPENSIVE, fine_tune=(True,)),
+        *rows(SPLINE, (Structured(0.8),), QUICK, fine_tune=(True,)),
+        *rows(HGPSL + GIN + NESS, (Structured(0.8),), NIGHTLY, fine_tune=(True,)),
+        *rows(SPLINE, (Structured(0.5), Structured(0.9), Structured(0.8, "taylor")), NIGHTLY, fine_tune=(True,)),
+        *rows(TARGETS, (Structured(0.8),), NIGHTLY),
+    ),
 )
 
 LOSSY = ("fp16", "int8", "int4")
-STORAGE = (
-    *rows(SPLINE, (GlobalMagnitude(0.9),), EVERY_PROFILE, fine_tune=(True,), precisions=("int8",)),
-    *rows((("bbbp", "gin"),), (Dense(),), DEAR, precisions=("int4",)),
-    *rows(SPLINE, (GlobalMagnitude(0.9),), NOT_QUICK, fine_tune=(True,), precisions=("fp16", "int4")),
-    *rows((("bbbp", "gin"),), (Dense(),), NOT_QUICK, precisions=("fp16", "int8")),
-    *rows(TARGETS[:2] + CHEAP_TARGETS, (Dense(),), NOT_QUICK, precisions=LOSSY),
-    *rows(TARGETS, (GlobalMagnitude(0.5),), NOT_QUICK, fine_tune=(True,), precisions=LOSSY),
-    *rows(TARGETS[:-1], (GlobalMagnitude(0.9),), NOT_QUICK, fine_tune=(True,), precisions=LOSSY),
+STORAGE = beside(
+    rows(TARGETS, (Dense(),), PAPER_ONLY, precisions=LOSSY)
+    + rows(TARGETS, (GlobalMagnitude(0.5), GlobalMagnitude(0.9)), PAPER_ONLY, fine_tune=(True,), precisions=LOSSY),
+    (
+        *rows(SPLINE, (GlobalMagnitude(0.9),), QUICK, fine_tune=(True,), precisions=("int8",)),
+        *rows(GIN, (Dense(),), QUICK_EXPENSIVE, precisions=("int4",)),
+        *rows(SPLINE, (GlobalMagnitude(0.9),), NIGHTLY, fine_tune=(True,), precisions=("fp16", "int4")),
+        *rows(SPLINE, (GlobalMagnitude(0.5),), NIGHTLY, fine_tune=(True,), precisions=LOSSY[1:]),
+        *rows(GIN, (Dense(),), NIGHTLY, precisions=("fp16", "int8")),
+        *rows(HGPSL + GNNNET + NESS, (Dense(),), NIGHTLY, precisions=("int8",)),
+    ),
 )
 
 # The paper's four dataset-tasks.
-REGULARIZED = (("proteins", "hgpsl"), ("bbbp", "gnnnet"), *CHEAP_TARGETS)
-RATES_OF_THE_GATE = (1e-3, 0.1, 1e2)
-OTHER_RATES = (1e-6, 1e-5, 1e-4, 1e-2, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1e3, 1e6)
-REGULARIZATION = (
-    *rows(REGULARIZED[:2], tuple(L2(rate) for rate in RATES_OF_THE_GATE), NOT_QUICK),
-    *rows(CHEAP_TARGETS, tuple(L2(rate) for rate in RATES_OF_THE_GATE[:2]), EVERY_PROFILE),
-    *rows(CHEAP_TARGETS, (L2(RATES_OF_THE_GATE[2]),), NOT_QUICK),
-    # What the smallest weights of a regularized model are worth, and those of one that is not.
-    *rows(REGULARIZED, (L2(0.0), L2(0.0, sparsity=0.9), L2(1e-3, sparsity=0.9), L2(0.1, sparsity=0.9)), NOT_QUICK),
-    *rows(REGULARIZED, tuple(L2(rate) for rate in OTHER_RATES), PAPER_ONLY),
-    *rows(REGULARIZED, (L2(1e-2, sparsity=0.9),), PAPER_ONLY),
+REGULARIZED = HGPSL + GNNNET + NESS + SPLINE
+RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1e2, 1e3, 1e6)
+# What the smallest weights of a regularized model are worth, and those of one that is not.
+PRUNED = tuple(L2(rate, sparsity=0.9) for rate in (0.0, 1e-3, 1e-2, 0.1))
+REGULARIZATION = beside(
+    rows(REGULARIZED, (L2(0.0), *(L2(rate) for rate in RATES), *PRUNED), PAPER_ONLY),
+    (
+        *rows(SPLINE, (L2(1e-3),), QUICK),
+        *rows(SPLINE, (L2(0.0), L2(0.1), L2(1e2), *PRUNED[:2], PRUNED[3]), NIGHTLY),
+        *rows(NESS, (L2(1e-3),), NIGHTLY_EXPENSIVE),
+        *rows(GNNNET, PRUNED[1:2], NIGHTLY_EXPENSIVE),
+    ),
 )
 
 TICKETS = tuple(LotteryTicket(0.8, start) for start in ("init", "early", "one-shot", "random"))
-LOTTERY = (
-    *rows(DEAR_TARGETS, TICKETS[::2], DEAREST),
-    *rows(SPLINE, TICKETS[:1], EVERY_PROFILE),
-    *rows(CHEAP_TARGETS[:1], TICKETS[:1], NOT_QUICK),
-    *rows(CHEAP_TARGETS, TICKETS[1:3], NOT_QUICK),
-    # These take the masks of "init", so they come last.
-    *rows(DEAR_TARGETS, TICKETS[3:], DEAREST),
-    *rows(SPLINE, TICKETS[3:], EVERY_PROFILE),
-    *rows(CHEAP_TARGETS[:1], TICKETS[3:], NOT_QUICK),
-    *rows(DEAR_TARGETS, TICKETS[1:2], PAPER_ONLY),
+# The last of them takes the masks of the first, so it comes last.
+LOTTERY = beside(
+    rows(TARGETS, TICKETS, PAPER_ONLY),
+    (*rows(SPLINE, TICKETS[:1], QUICK), *rows(SPLINE, TICKETS[1:], NIGHTLY)),
 )
 
 # The paper quantizes GIN, on its two sets of graphs.
-QUANTIZED = (("bbbp", "gin"), ("proteins", "gin"))
+QUANTIZED = (*GIN, ("proteins", "gin"))
 VARIANTS = tuple(
     method(bit_width, gradient, tracking)
     for method in (DegreeQuant, Qat)
@@ -165,25 +178,28 @@ VARIANTS = tuple(
     for gradient in ("gradient-clipping", "straight-through")
     for bit_width in (4, 8)
 )
-QUICK_VARIANTS = (Qat(8, "straight-through", "momentum"), DegreeQuant(4, "gradient-clipping", "percentile"))
-QUANTIZATION = (
-    *rows(QUANTIZED[:1], QUICK_VARIANTS, DEAR),
-    *rows(QUANTIZED[:1], (A2q(),), NOT_QUICK),
-    *rows(QUANTIZED[1:], (A2q(), *QUICK_VARIANTS), NOT_QUICK),
-    *rows(QUANTIZED, tuple(variant for variant in VARIANTS if variant not in QUICK_VARIANTS), NOT_QUICK),
-    *rows(QUANTIZED[:1], (PostTraining(8),), DEAR),
-    *rows(SPLINE, (PostTraining(8),), EVERY_PROFILE),
-    *rows((*QUANTIZED[1:], *TARGETS[:2], *CHEAP_TARGETS[:1]), (PostTraining(8),), NOT_QUICK),
+QUANTIZATION = beside(
+    rows(QUANTIZED, (A2q(), *VARIANTS), PAPER_ONLY) + rows((*QUANTIZED[1:], *TARGETS), (PostTraining(8),), PAPER_ONLY),
+    (
+        *rows(GIN, (A2q(),), QUICK_MOST_EXPENSIVE),
+        *rows(GIN, (DegreeQuant(4, "gradient-clipping", "percentile"),), QUICK_MOST_EXPENSIVE),
+        *rows(GIN, (Qat(8, "straight-through", "momentum"),), QUICK_MOST_EXPENSIVE),
+        *rows(QUANTIZED[1:], (Qat(8, "straight-through", "percentile"),), NIGHTLY_EXPENSIVE),
+        *rows(GIN, (PostTraining(8),), QUICK_EXPENSIVE),
+        *rows(SPLINE, (PostTraining(8),), QUICK),
+        *rows((*QUANTIZED[1:], *HGPSL, *GNNNET, *NESS), (PostTraining(8),), NIGHTLY),
+    ),
 )
 
 PRUNED_AND_QUANTIZED = (Hybrid(Structured(0.8)), Hybrid(GlobalMagnitude(0.8)), Hybrid(GlobalMagnitude(0.8), 4))
-HYBRID = (
-    *rows((("bbbp", "gnnnet"),), PRUNED_AND_QUANTIZED[:1], DEAR),
-    *rows(SPLINE, PRUNED_AND_QUANTIZED[2:], EVERY_PROFILE),
-    *rows((("bbbp", "gnnnet"),), PRUNED_AND_QUANTIZED[1:], NOT_QUICK),
-    *rows(SPLINE, PRUNED_AND_QUANTIZED[:2], NOT_QUICK),
-    *rows((*DEAR_TARGETS[::2], CHEAP_TARGETS[0]), PRUNED_AND_QUANTIZED, NOT_QUICK),
-    *rows(TARGETS, (Hybrid(GlobalMagnitude(0.8), 8, "quantize-first"),), NOT_QUICK),
+HYBRID = beside(
+    rows(TARGETS, (*PRUNED_AND_QUANTIZED, Hybrid(GlobalMagnitude(0.8), 8, "quantize-first")), PAPER_ONLY),
+    (
+        *rows(GNNNET, PRUNED_AND_QUANTIZED[:1], QUICK_EXPENSIVE),
+        *rows(SPLINE, PRUNED_AND_QUANTIZED[2:], QUICK),
+        *rows(SPLINE, (*PRUNED_AND_QUANTIZED[:2], Hybrid(GlobalMagnitude(0.8), 8, "quantize-first")), NIGHTLY),
+        *rows(HGPSL + GIN + NESS, PRUNED_AND_QUANTIZED[1:2], NIGHTLY),
+    ),
 )
 
 TABLE = BASELINES + PRUNING + GRADUAL + STRUCTURED + STORAGE + REGULARIZATION + LOTTERY + QUANTIZATION + HYBRID

@@ -26,6 +26,7 @@ PROTOCOL = BlockProtocol(minimum_blocks=21, budget_s=2.0)
 TOLERANCE = 1e-3
 
 
+@pytest.mark.profiles("ci", "paper")
 @pytest.mark.parametrize(("task_name", "model"), TARGETS, ids=[".".join(target) for target in TARGETS])
 def test_on_a_gpu(
     task_name: str, model: str, bench_session: BenchSession, record_property: Callable[[str, object], None]

@@ -14,6 +14,7 @@ from gnn.determinism import deterministic
 from gnn.models import MODELS, GraphModel
 from gnn.training import fit
 
+pytestmark = pytest.mark.profiles("ci", "paper")
 EPOCHS = 200
 # A ratio needs equal work on both sides, and eager epochs are dear.
 COMPARED_EPOCHS = 20

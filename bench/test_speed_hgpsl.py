@@ -18,6 +18,7 @@ from gnn.determinism import deterministic
 from gnn.models.hgpsl import HgpSlNet, HgpSlSettings
 from gnn.tasks import GraphClassification, GraphCollection
 
+pytestmark = pytest.mark.profiles("ci", "paper")
 BATCH_SIZE = 512
 EPOCHS = 4
 TARGET_CPU_S = 0.25

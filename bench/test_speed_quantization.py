@@ -13,6 +13,7 @@ from torch import Tensor
 from bench.yardsticks.plain_a2q_gin import PlainA2qGin
 from bench.yardsticks.plain_quantized_gin import PlainQuantizedGin
 from bench.yardsticks.plain_quantizer import PlainQuantizer
+from fixtures.latency import BlockProtocol, compare_latency
 from fixtures.session import BenchSession
 from fixtures.speed import Speed, SpeedReport
 from gnn.compression import DegreeQuant, Qat
@@ -24,11 +25,18 @@ from gnn.models import GraphModel, build_model_for
 from gnn.models.gin import GinSettings
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.description import Quantization
+from gnn.quantization.integer_kernels import int8_product, integer_product_kernel, whole_product
 from gnn.quantization.quantized_model import nonnegative_inputs
 from gnn.tasks import GraphClassification
 from gnn.training import ParameterGroups, one_group
 
+pytestmark = pytest.mark.profiles("paper")
 BATCH_SIZE = 128
+# Of models with 128 channels on the 205 molecules of a test part.
+PRODUCT_SHAPE = (4735, 128, 128)
+# Two runs of one kernel differ by less.
+CHOICE_TOLERANCE = 0.9
+PROTOCOL = BlockProtocol(minimum_blocks=7, maximum_blocks=21, budget_s=2.0)
 Settings = Qat | DegreeQuant | A2q
 
 
@@ -177,3 +185,18 @@ def test_training(race: Race, bench_session: BenchSession, report_speed: SpeedRe
 def test_cost(race: Race, bench_session: BenchSession, report_speed: SpeedReport) -> None:
     """An epoch costs as many epochs of our own in FP32 as was accepted for this machine class."""
     report_speed(run_race(race, full_precision, "an epoch in FP32", bench_session))
+
+
+@pytest.mark.profiles("quick", "ci", "paper")
+def test_integer_product_kernel(bench_session: BenchSession) -> None:
+    """The kernel that was chosen for products of whole numbers on this processor is the faster one."""
+    rows, channels, outputs = PRODUCT_SHAPE
+    left, right = torch.ones(rows, channels, dtype=torch.int8), torch.ones(outputs, channels, dtype=torch.int8)
+    floats = left.float(), right.float().t()
+    kernels = {"int8": lambda: int8_product(left, right), "float32": lambda: whole_product(*floats, 128.0**2)}
+    if integer_product_kernel() == "float32":
+        kernels["int8"] = lambda: torch._int_mm(left, right.t())  # pyright: ignore[reportPrivateImportUsage]
+    chosen = kernels.pop(integer_product_kernel())
+    with bench_session.machine_lock.exclusive("measuring products of whole numbers"):
+        ratio = compare_latency([(*kernels.values(), chosen)], PROTOCOL).ratio
+    assert ratio >= CHOICE_TOLERANCE, f"{integer_product_kernel()} was chosen, the other is {1 / ratio:.2f}x as fast"

@@ -56,6 +56,7 @@ def file_findings(case: Case, run: Run, path: Path) -> Iterator[Finding]:
             yield Finding(FAIL, f"{case.id}: the file does not hold the reported {name} (seed {run.seed})")
 
 
+@pytest.mark.profiles("ci", "paper")
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
 def test_decoding(precision: str, bench_session: BenchSession, report_speed: SpeedReport, tmp_path: Path) -> None:
     """SplineNet is read from its file in milliseconds, checks, checksum and model included.

@@ -47,6 +47,7 @@ def _prunable_weights(model: nn.Module) -> int:
     return sum(getattr(module, name).numel() for _, module, name in prunable_parameters(model))
 
 
+@pytest.mark.profiles("ci", "paper")
 @pytest.mark.parametrize("form", FORMS)
 def test_torch_pruning(form: str, bench_session: BenchSession, record_property: Callable[[str, object], None]) -> None:
     """Where Torch-Pruning cuts a channel as we do, group by group, and what it does where it does not.

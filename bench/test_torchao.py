@@ -61,6 +61,7 @@ class IntegerProducts(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
+@pytest.mark.profiles("paper")
 @pytest.mark.parametrize("config", MULTIPLIES_INTEGERS)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: f"{subject.task}.{subject.model}")
 def test_torchao(

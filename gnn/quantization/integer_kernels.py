@@ -19,8 +19,8 @@ TRIALS = 5
 def integer_product_kernel() -> str:
     """Return the kernel that multiplies whole numbers on this processor: "int8" or "float32".
 
-    Without dot products of bytes PyTorch's int8 kernel is ten times slower than one of float32, and where oneDNN is kept
-    from using them its sums may saturate at 16 bits. So both are tried once, at first use, on numbers that saturate.
+    Without dot products of bytes PyTorch's int8 kernel is ten times slower than one of float32, and where oneDNN is
+    kept from using them its sums may saturate at 16 bits. Both are tried once, at first use, on numbers that saturate.
     """
     left, right = _extreme_numbers(*TRIED_SHAPE)
     try:
