@@ -1,7 +1,7 @@
 """Opens a run of the suite and shows its result."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ from bench.report.terminal import (
     compared_sentence,
     cuda_sentence,
     measuring_sentence,
+    notes,
+    open_questions,
     summary_table,
     tracing_sentence,
+    verdict,
 )
 from fixtures.peak_memory import PeakMemory
-from fixtures.results import REPORTED
-from fixtures.session import SESSION, open_session
+from fixtures.results import REPORTED, Reported
+from fixtures.session import SESSION, BenchSession, open_session
 from fixtures.speed import Speed
 from gnn.errors import SettingError
 
@@ -33,6 +36,15 @@ SENTENCES: dict[str, Callable[[Any], str]] = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what only the report of this suite has."""
+    parser.getgroup("gnn").addoption(
+        "--tables",
+        action="store_true",
+        help="print the paper's tables, Pareto fronts, lottery tickets, tracing and speed lines too",
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Find the data and the rules before anything is collected."""
@@ -43,32 +55,71 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
-    """Print one row per case, the paper's tables beside what was measured, and one line per speed."""
-    reported = config.stash[REPORTED]
-    if reported["record"]:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None]:  # noqa: ANN401
+    """Print the table and the verdict after all else, and what turned the run red last of all.
+
+    A failure that is one sentence stands there alone; one with a traceback keeps pytest's own section too.
+    """
+    failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
+    kept = {kind: terminalreporter.stats.pop(kind) for kind in ("failed", "error") if kind in terminalreporter.stats}
+    for kind, reports in kept.items():
+        if with_traceback := [report for report in reports if not isinstance(report.longrepr, str)]:
+            terminalreporter.stats[kind] = with_traceback
+    try:
+        return (yield)
+    finally:
+        terminalreporter.stats.update(kept)
+        show(terminalreporter, config, failed)
+
+
+def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> None:  # noqa: ANN401
+    """Write everything that a reader of this run has to know."""
+    reported, session = config.stash[REPORTED], config.stash[SESSION]
+    records, write = reported["record"], terminalreporter.write_line
+    if config.option.tables:
+        show_tables(terminalreporter, reported, session)
+    if records:
         terminalreporter.section("compressed graph neural networks")
-        table = summary_table(reported["record"], failures_shown=config.option.gate != "report")
-        terminalreporter.write_line(table)
-        laboratory = config.stash[SESSION].laboratory
-        asked = {record["task"] for record in reported["record"]}
-        statistics = {name: laboratory.task(name).statistics for name in TASKS if name in asked}
-        if tables := paper_tables(reported["record"], statistics):
-            protocol = laboratory.protocol
-            terminalreporter.section(f"the paper's tables, reported / measured under the {protocol} protocol")
-            terminalreporter.write_line(tables)
-        if verdict := lottery_verdict(reported["record"]):
-            terminalreporter.section("winning lottery tickets")
-            terminalreporter.write_line(verdict)
-        if has_quantized(reported["record"]) and (fronts := pareto_fronts(reported["record"])):
-            terminalreporter.section("Pareto fronts: bytes, latency, accuracy")
-            terminalreporter.write_line(fronts)
-    for broken in reported["broken"]:
-        terminalreporter.write_line(f"broken: {broken['test']} failed in its {broken['when']} and gave no result")
+        lines = [*notes(records), *open_questions(records), *ungated(reported, session)]
+        write("\n".join([summary_table(records), "", *lines]))
+        measuring_s = sum(record["measuring_s"] for record in records)
+        write(measuring_sentence(measuring_s, time.monotonic() - session.start_s))
+        write("more: --tables prints the paper's tables and speeds, --results FILE keeps every record")
+    if records or failed:
+        write(verdict(records, len(failed), len(reported["broken"]), session.gate))
+    elif session.gate == "strict" and not config.option.collectonly:
+        write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
+    for report in failed:
+        write(
+            report.longrepr if isinstance(report.longrepr, str) else f"{report.nodeid} broke, see its traceback above"
+        )
+
+
+def ungated(reported: Reported, session: BenchSession) -> list[str]:
+    """How many ratios have no accepted one to be compared with, as one sentence; none where all have."""
+    count = sum(len(record["ungated_ratios"]) for record in reported["record"])
+    count += sum(speed["minimum_ratio"] is None for speed in reported["speed"])
+    return [session.timing.ungated_sentence(count)] if count else []
+
+
+def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401
+    """Write the paper's tables beside what was measured, and one line per speed."""
+    records, laboratory = reported["record"], session.laboratory
+    asked = {record["task"] for record in records}
+    statistics = {name: laboratory.task(name).statistics for name in TASKS if name in asked}
+    fronts = pareto_fronts(records) if has_quantized(records) else ""
+    sections = {
+        f"the paper's tables, reported / measured under the {laboratory.protocol} protocol": paper_tables(
+            records, statistics
+        ),
+        "winning lottery tickets": lottery_verdict(records),
+        "Pareto fronts: bytes, latency, accuracy": fronts,
+    }
+    for title, text in sections.items():
+        if text:
+            terminalreporter.section(title)
+            terminalreporter.write_line(text)
     for kind, sentence in SENTENCES.items():
         for found in reported[kind]:
             terminalreporter.write_line(f"{kind}: {sentence(found)}")
-    if reported["record"]:
-        measuring_s = sum(record["measuring_s"] for record in reported["record"])
-        wall_s = time.monotonic() - config.stash[SESSION].start_s
-        terminalreporter.write_line(measuring_sentence(measuring_s, wall_s))

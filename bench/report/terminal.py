@@ -1,49 +1,61 @@
-"""Records as the table that ends a run."""
+"""What a person reads at the end of a run: a row per case, what else there is to know, and the verdict."""
 
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from textwrap import shorten
 from typing import Any
 
 from tabulate import tabulate
 
-HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (x)", "latency ms (x)", "energy J (source)", "gate")
+HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (smaller)", "ms (faster)", "joules (source)", "gate")
 UNEXPLAINED = "no reason was recorded"
+WIDTH = 118
+# What a reader has to look at comes first.
+MOVED = ("fail", "not-measured", "undecided", "improved", "pass")
+SENTENCES_SHOWN = 4
 
 
-def summary_table(records: Sequence[Mapping[str, Any]], *, failures_shown: bool = False) -> str:
-    """One row per case, in the order of the ids, under the task and model that it shares with its neighbours.
+def status(record: Mapping[str, Any]) -> str:
+    """The gate's status, or "improved" for a case that passes and is better than its snapshot or accepted ratio."""
+    gate = record["gate"]
+    return "improved" if gate["status"] == "pass" and gate["improvements"] else gate["status"]
 
-    (x) is how many times smaller or faster than the dense model on the same runtime; what was not measured
-    is a dash. Below the table stands what else a reader must know; `failures_shown` leaves out the reasons of failed
-    cases, which pytest has printed already.
+
+def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """Put one row per case under the task and model that it shares with others, what moved first.
+
+    (smaller) and (faster) are how many times, against the dense model on the same runtime; a dash was not measured.
     """
-    records = sorted(records, key=lambda record: _split(record["id"]))
     rows = []
-    for model, cases in groupby(records, key=lambda record: _split(record["id"])[0]):
+    by_model = groupby(sorted(records, key=_model), key=_model)
+    models = [(model, sorted(cases, key=_movement)) for model, cases in by_model]
+    for model, cases in sorted(models, key=lambda entry: (_movement(entry[1][0])[0], entry[0])):
         rows.append([f"{model}:"])
         rows += [_row(record) for record in cases]
-    table = tabulate(rows, headers=HEADERS, disable_numparse=True)
-    return "\n".join([table, "", *_notes(records), *_complaints(records, failures_shown)])
+    return tabulate(rows, headers=HEADERS, disable_numparse=True)
 
 
-def _split(case_id: str) -> tuple[str, str]:
-    """Task and model of a case id, and the rest."""
-    task, model, method = case_id.split(".", 2)
-    return f"{task}.{model}", method
+def _model(record: Mapping[str, Any]) -> str:
+    return ".".join(record["id"].split(".", 2)[:2])
+
+
+def _movement(record: Mapping[str, Any]) -> tuple[int, str]:
+    """Where a case stands among its neighbours: what is wrong or better first, then by its id."""
+    return MOVED.index(status(record)), record["id"]
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:
     accuracy, energy = record["accuracy"], record["energy_j"]
     std = "" if accuracy["std"] is None else f" ± {accuracy['std']:.3f}"
     return [
-        record["id"],
+        record["id"].split(".", 2)[2],
         f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
         _latency(record["latency_s"]["compressed"], record["speedup"]["compression"]),
         "-" if energy["value"] is None else f"{energy['value']:.3g} ({energy['source']})",
-        record["gate"]["status"],
+        status(record),
     ]
 
 
@@ -53,36 +65,57 @@ def _latency(latency_s: float | None, speedup: float | None) -> str:
     return f"{latency_s * 1e3:.3f}" + ("" if speedup is None else f" ({speedup:.2f}x)")
 
 
-def _notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say in one line each how the numbers of the table came about, and which are not there."""
     seeds = sorted({len(record["seeds"]) for record in records})
-    batches = sorted({record["latency_s"]["batch"] for record in records})
-    notes = [
-        f"means over {' or '.join(map(str, seeds))} seeds; latency: {' or '.join(batches)}, one thread, "
+    found = [
+        f"means over {' or '.join(map(str, seeds))} seeds; latency of the whole test part on one thread, "
         f"{records[0]['latency_s']['statistic']}"
     ]
     runtime = [record["speedup"]["runtime"] for record in records if record["speedup"]["runtime"] is not None]
     if runtime:
-        notes.append(
+        found.append(
             f"the dense runtime itself is {statistics.median(runtime):.1f} times as fast as plain eager FP32 "
             "(no compression in that)"
         )
     if any(record["energy_j"]["source"] == "estimate" for record in records):
-        notes.append("energy estimates follow CPU time by construction: they are no independent evidence")
+        found.append("energy estimates follow CPU time by construction: they are no independent evidence")
+    return found + _not_timed(records)
+
+
+def _not_timed(records: Sequence[Mapping[str, Any]]) -> list[str]:
     reasons = Counter(
         record["not_applicable"].get("latency_s.compressed", UNEXPLAINED)
         for record in records
         if record["latency_s"]["compressed"] is None
     )
-    return notes + [
-        f"latency of {cases} case{'s' * (cases > 1)} was not measured: {reason}" for reason, cases in reasons.items()
+    return [
+        shorten(f"latency of {cases} case{'s' * (cases > 1)} was not measured: {reason}", WIDTH, placeholder=" ...")
+        for reason, cases in reasons.items()
     ]
 
 
-def _complaints(records: Sequence[Mapping[str, Any]], failures_shown: bool) -> list[str]:
-    left_out = "fail" if failures_shown else None
-    gates = [record["gate"] for record in records if record["gate"]["status"] != left_out]
-    reasons = [sentence for gate in gates for sentence in (*gate["reasons"], *gate["improvements"])]
-    return ["", *reasons] if reasons else []
+def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give a line to each case that is neither red nor a plain pass: what is undecided, not measured, or better."""
+    moved = sorted((record for record in records if status(record) not in ("pass", "fail")), key=_movement)
+    sentences = [
+        shorten(f"{status(record)}: {sentence}", WIDTH, placeholder=" ...")
+        for record in moved
+        for sentence in (*record["gate"]["reasons"], *record["gate"]["improvements"])[:1]
+    ]
+    left = len(sentences) - SENTENCES_SHOWN
+    more = [f"{left} more cases like these: see the gate's reasons in --results"] if left > 0 else []
+    return sentences[:SENTENCES_SHOWN] + more
+
+
+def verdict(records: Sequence[Mapping[str, Any]], failed: int, broken: int, gate: str) -> str:
+    """Say in one sentence how the run ended: `failed` tests are red, of which `broken` gave no result."""
+    count = Counter(status(record) for record in records)
+    counted = ", ".join(f"{count[name]} {name}" for name in reversed(MOVED) if count[name])
+    if failed:
+        lost = f", {broken} of them without a result" if broken else ""
+        return f"RED under --gate {gate}: {failed} failed{lost} ({counted})"
+    return f"GREEN under --gate {gate}: {len(records)} cases ({counted})"
 
 
 def tracing_sentence(tracing: Mapping[str, Any]) -> str:

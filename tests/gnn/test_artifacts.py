@@ -169,7 +169,7 @@ def test_a_damaged_file_is_reported_and_built_again(
         f"artifact {path} is damaged (its content does not match its sha256); it is built again"
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", CorruptArtifactWarning)
         assert_same(store.load_or_build(KEY, builder), builder.artifact)
     assert builder.builds == 2
 
