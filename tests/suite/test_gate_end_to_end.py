@@ -24,11 +24,6 @@ TIMED = ("latency_s", "speedup", "energy_j", "training_energy_j", "training_s", 
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    return Suite(tmp_path_factory.mktemp("suite"))
-
-
-@pytest.fixture(scope="module")
 def alone(suite: Suite) -> Outcome:
     return suite.run("-n", "0", cases=GREEN | UNMEASURED, faults="hurry")
 
