@@ -64,7 +64,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
     failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
     kept = {kind: terminalreporter.stats.pop(kind) for kind in ("failed", "error") if kind in terminalreporter.stats}
     for kind, reports in kept.items():
-        if with_traceback := [report for report in reports if not isinstance(report.longrepr, str)]:
+        if with_traceback := [report for report in reports if not is_sentence(report)]:
             terminalreporter.stats[kind] = with_traceback
     try:
         return (yield)
@@ -91,9 +91,13 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
     elif session.gate == "strict" and not config.option.collectonly:
         write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
     for report in failed:
-        write(
-            report.longrepr if isinstance(report.longrepr, str) else f"{report.nodeid} broke, see its traceback above"
-        )
+        write(report.longreprtext if is_sentence(report) else f"{report.nodeid} broke, see its traceback above")
+
+
+def is_sentence(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Whether a failure is all said in its message: that of the gate, of `pytest.fail(..., pytrace=False)`, of xdist."""
+    traceback = getattr(report.longrepr, "reprtraceback", None)
+    return isinstance(report.longrepr, str) or getattr(traceback, "style", None) == "value"
 
 
 def ungated(reported: Reported, session: BenchSession) -> list[str]:
