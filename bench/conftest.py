@@ -95,7 +95,7 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
 
 
 def is_sentence(report: pytest.TestReport | pytest.CollectReport) -> bool:
-    """Say whether a failure is all in its message, as that of the gate, of `pytest.fail(pytrace=False)` and of xdist."""
+    """Say whether a failure is all in its message, as that of the gate and of `pytest.fail(pytrace=False)`."""
     traceback = getattr(report.longrepr, "reprtraceback", None)
     return isinstance(report.longrepr, str) or getattr(traceback, "style", None) == "value"
 

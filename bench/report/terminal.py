@@ -69,7 +69,8 @@ def notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say in one line each how the numbers of the table came about, and which are not there."""
     seeds = sorted({len(record["seeds"]) for record in records})
     found = [
-        f"means over {' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}; latency of the whole test part on one thread, "
+        f"means over {' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}; "
+        f"latency of the whole test part on one thread, "
         f"{records[0]['latency_s']['statistic']}"
     ]
     runtime = [record["speedup"]["runtime"] for record in records if record["speedup"]["runtime"] is not None]
