@@ -64,7 +64,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
     failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
     kept = {kind: terminalreporter.stats.pop(kind) for kind in ("failed", "error") if kind in terminalreporter.stats}
     for kind, reports in kept.items():
-        if with_traceback := [report for report in reports if not isinstance(report.longrepr, str)]:
+        if with_traceback := [report for report in reports if only_sentence(report) is None]:
             terminalreporter.stats[kind] = with_traceback
     try:
         return (yield)
@@ -91,9 +91,15 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
     elif session.gate == "strict" and not config.option.collectonly:
         write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
     for report in failed:
-        write(
-            report.longrepr if isinstance(report.longrepr, str) else f"{report.nodeid} broke, see its traceback above"
-        )
+        write(only_sentence(report) or f"{report.nodeid} broke, see its traceback above")
+
+
+def only_sentence(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """What a failure says where it has no traceback, as after `pytest.fail(..., pytrace=False)`; None where it has."""
+    traceback = getattr(report.longrepr, "reprtraceback", None)
+    if getattr(traceback, "style", None) == "value":
+        return "\n".join(line for entry in traceback.reprentries for line in entry.lines)
+    return report.longrepr if isinstance(report.longrepr, str) else None
 
 
 def ungated(reported: Reported, session: BenchSession) -> list[str]:
