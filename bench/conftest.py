@@ -82,10 +82,11 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
     if records:
         terminalreporter.section("compressed graph neural networks")
         lines = [*notes(records), *open_questions(records), *ungated(reported, session)]
-        write("\n".join([summary_table(records), "", *lines]))
-        measuring_s = sum(record["measuring_s"] for record in records)
-        write(measuring_sentence(measuring_s, time.monotonic() - session.start_s))
-        write("more: --tables prints the paper's tables and speeds, --results FILE keeps every record")
+        write("\n".join([summary_table(records), *lines]))
+        measuring = measuring_sentence(
+            sum(record["measuring_s"] for record in records), time.monotonic() - session.start_s
+        )
+        write(f"{measuring}; --tables prints more, --results FILE keeps every record")
     if records or failed:
         write(verdict(records, len(failed), len(reported["broken"]), session.gate))
     elif session.gate == "strict" and not config.option.collectonly:
