@@ -55,7 +55,7 @@ def _row(record: Mapping[str, Any]) -> list[str]:
         f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
         _latency(record["latency_s"]["compressed"], record["speedup"]["compression"]),
-        "-" if energy["value"] is None else f"{energy['value']:.3g} ({energy['source']})",
+        "-" if energy["value"] is None else f"{energy['value']:.2g} ({energy['source']})",
         status(record),
     ]
 

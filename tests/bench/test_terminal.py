@@ -55,7 +55,7 @@ def only_row(record: Record) -> list[str]:
 def test_a_row_holds_the_numbers_of_its_case_and_their_units() -> None:
     assert rows(summary_table([record("a.b.dense")])) == [
         ["a.b:"],
-        ["dense", "0.883 ± 0.012 (-0.017)", "123,457 (2.50x)", "0.250 (1.50x)", "0.00366 (rapl)", "pass"],
+        ["dense", "0.883 ± 0.012 (-0.017)", "123,457 (2.50x)", "0.250 (1.50x)", "0.0037 (rapl)", "pass"],
     ]
     for header in HEADERS:
         assert header in summary_table([record("a.b.dense")]).splitlines()[0]
