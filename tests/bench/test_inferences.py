@@ -111,4 +111,4 @@ def test_a_runtime_says_what_its_model_says(name: str) -> None:
     inference = module.compile_inference(name, model, task)
     assert module.runtime_difference(inference, model, task) < 1e-5
     assert module.runtime_difference(lambda: inference() * 1.001, model, task) > 5e-4
-    assert module.runtime_difference(lambda: inference() * torch.nan, model, task) == module.LARGEST_SHARE
+    assert module.runtime_difference(lambda: inference() * torch.nan, model, task) > 1e29
