@@ -97,7 +97,7 @@ def test_a_green_run_of_the_quick_profile_is_one_screen(prefix: str, statuses: l
 
 def test_what_is_not_gated_is_counted_over_cases_and_speeds() -> None:
     ending = Ending([record("a.b.dense"), record("a.b.global.s0.5")])
-    ending.reported["speed"] = [{"minimum_ratio": None}, {"minimum_ratio": 6.0}]
+    ending.reported["speed"] = [{"minimum_ratio": None}, {"minimum_ratio": 6.0}, {"minimum_ratio": 7.0}]
     assert NOTHING.ungated_sentence(7) in shown(ending)
     gated = Ending([record("a.b.dense") | {"ungated_ratios": []}])
     assert not [line for line in shown(gated) if "not gated" in line]
