@@ -98,7 +98,7 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
 def only_sentence(report: pytest.TestReport | pytest.CollectReport) -> str | None:
     """What a failure says where it has no traceback, as after `pytest.fail(..., pytrace=False)`; None where it has."""
     traceback = getattr(report.longrepr, "reprtraceback", None)
-    if getattr(traceback, "style", None) == "value":
+    if traceback is not None and traceback.style == "value":
         return "\n".join(line for entry in traceback.reprentries for line in entry.lines)
     return report.longrepr if isinstance(report.longrepr, str) else None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-HEADERS = ("case", "accuracy (vs dense)", "bytes (smaller)", "ms (faster)", "joules (source)", "gate")
+HEADERS = ("case", "accuracy (vs dense)", "bytes (fewer)", "ms (faster)", "joules (source)", "gate")
 UNEXPLAINED = "no reason was recorded"
 WIDTH = 118
 # What a reader has to look at comes first.
@@ -27,7 +27,7 @@ def status(record: Mapping[str, Any]) -> str:
 def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
     """Put one row per case under the task and model that it shares with others, what moved first.
 
-    (smaller) and (faster) are how many times, against the dense model on the same runtime; a dash was not measured.
+    (fewer) and (faster) are how many times, against the dense model on the same runtime; a dash was not measured.
     """
     rows = []
     by_model = groupby(sorted(records, key=_model), key=_model)
