@@ -15,7 +15,8 @@ import torch
 from fixtures.allocator import fix_allocator
 from fixtures.findings import FAIL
 from fixtures.machine import machine_class, machine_facts
-from fixtures.thresholds import read_rules
+from fixtures.speed import speed_record
+from fixtures.thresholds import Rules, read_rules
 from fixtures.timing_baseline import Ratios, TimingBaseline, measured_ratios
 from gnn.atomic_file import write_atomically
 from gnn.errors import GnnError, SettingError
@@ -51,22 +52,28 @@ def check_machine_class(name: str, folder: Path, *, new: bool) -> None:
 
 
 def blessed(looks: Sequence[Mapping[str, Any]], kept: Ratios) -> Ratios:
-    """The ratios that are kept from now on: those of cases that did not fail, and of all that did not run.
+    """The ratios that are kept from now on: those of cases that did not fail, of speeds, and of all that did not run.
 
     Each is the median over the looks, which are runs in processes of their own: what a process finds in memory where
     moves a ratio by up to a per cent.
     """
-    timings = read_rules(RULES).timings
+    rules = read_rules(RULES)
     sound = [record for record in looks[0]["cases"] if record["gate"]["status"] != FAIL]
-    found = [measured_ratios(look["cases"], timings) for look in looks]
+    found = [look_ratios(look, rules) for look in looks]
     new = {
-        case: {
-            metric: statistics.median(look[case][metric] for look in found if metric in look.get(case, {}))
+        name: {
+            metric: statistics.median(look[name][metric] for look in found if metric in look.get(name, {}))
             for metric in ratios
         }
-        for case, ratios in measured_ratios(sound, timings).items()
+        for name, ratios in look_ratios({**looks[0], "cases": sound}, rules).items()
     }
     return {**kept, **new}
+
+
+def look_ratios(look: Mapping[str, Any], rules: Rules) -> Ratios:
+    """The ratios of one run: those of its cases, and those of training and decoding to their peers."""
+    speeds = [speed_record(speed) for speed in look["speeds"]]
+    return measured_ratios(look["cases"], rules.timings) | measured_ratios(speeds, rules.speeds)
 
 
 def run_suite(arguments: Sequence[str], results: Path) -> int:

@@ -64,7 +64,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
     failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
     kept = {kind: terminalreporter.stats.pop(kind) for kind in ("failed", "error") if kind in terminalreporter.stats}
     for kind, reports in kept.items():
-        if with_traceback := [report for report in reports if not isinstance(report.longrepr, str)]:
+        if with_traceback := [report for report in reports if only_sentence(report) is None]:
             terminalreporter.stats[kind] = with_traceback
     try:
         return (yield)
@@ -82,18 +82,25 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
     if records:
         terminalreporter.section("compressed graph neural networks")
         lines = [*notes(records), *open_questions(records), *ungated(reported, session)]
-        write("\n".join([summary_table(records), "", *lines]))
-        measuring_s = sum(record["measuring_s"] for record in records)
-        write(measuring_sentence(measuring_s, time.monotonic() - session.start_s))
-        write("more: --tables prints the paper's tables and speeds, --results FILE keeps every record")
+        write("\n".join([summary_table(records), *lines]))
+        measuring = measuring_sentence(
+            sum(record["measuring_s"] for record in records), time.monotonic() - session.start_s
+        )
+        write(f"{measuring}; --tables prints more, --results FILE keeps every record")
     if records or failed:
         write(verdict(records, len(failed), len(reported["broken"]), session.gate))
     elif session.gate == "strict" and not config.option.collectonly:
         write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
     for report in failed:
-        write(
-            report.longrepr if isinstance(report.longrepr, str) else f"{report.nodeid} broke, see its traceback above"
-        )
+        write(only_sentence(report) or f"{report.nodeid} broke, see its traceback above")
+
+
+def only_sentence(report: pytest.TestReport | pytest.CollectReport) -> str | None:
+    """What a failure says where it has no traceback, as after `pytest.fail(..., pytrace=False)`; None where it has."""
+    traceback = getattr(report.longrepr, "reprtraceback", None)
+    if traceback is not None and traceback.style == "value":
+        return "\n".join(line for entry in traceback.reprentries for line in entry.lines)
+    return report.longrepr if isinstance(report.longrepr, str) else None
 
 
 def ungated(reported: Reported, session: BenchSession) -> list[str]:

@@ -9,12 +9,13 @@ from typing import Any
 
 from tabulate import tabulate
 
-HEADERS = ("case", "accuracy ± std (vs dense)", "bytes (smaller)", "ms (faster)", "joules (source)", "gate")
+HEADERS = ("case", "accuracy (vs dense)", "bytes (fewer)", "ms (faster)", "joules (source)", "gate")
 UNEXPLAINED = "no reason was recorded"
 WIDTH = 118
 # What a reader has to look at comes first.
 MOVED = ("fail", "not-measured", "undecided", "improved", "pass")
-SENTENCES_SHOWN = 4
+# A green run of the quick profile stays within 60 lines.
+OPEN_LINES = 2
 
 
 def status(record: Mapping[str, Any]) -> str:
@@ -26,7 +27,7 @@ def status(record: Mapping[str, Any]) -> str:
 def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
     """Put one row per case under the task and model that it shares with others, what moved first.
 
-    (smaller) and (faster) are how many times, against the dense model on the same runtime; a dash was not measured.
+    (fewer) and (faster) are how many times, against the dense model on the same runtime; a dash was not measured.
     """
     rows = []
     by_model = groupby(sorted(records, key=_model), key=_model)
@@ -54,7 +55,7 @@ def _row(record: Mapping[str, Any]) -> list[str]:
         f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
         _latency(record["latency_s"]["compressed"], record["speedup"]["compression"]),
-        "-" if energy["value"] is None else f"{energy['value']:.3g} ({energy['source']})",
+        "-" if energy["value"] is None else f"{energy['value']:.2g} ({energy['source']})",
         status(record),
     ]
 
@@ -69,7 +70,8 @@ def notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say in one line each how the numbers of the table came about, and which are not there."""
     seeds = sorted({len(record["seeds"]) for record in records})
     found = [
-        f"means over {' or '.join(map(str, seeds))} seeds; latency of the whole test part on one thread, "
+        f"mean ± std over {' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}; "
+        "latency of the whole test part on one thread, "
         f"{records[0]['latency_s']['statistic']}"
     ]
     runtime = [record["speedup"]["runtime"] for record in records if record["speedup"]["runtime"] is not None]
@@ -103,9 +105,10 @@ def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
         for record in moved
         for sentence in (*record["gate"]["reasons"], *record["gate"]["improvements"])[:1]
     ]
-    left = len(sentences) - SENTENCES_SHOWN
-    more = [f"{left} more cases like these: see the gate's reasons in --results"] if left > 0 else []
-    return sentences[:SENTENCES_SHOWN] + more
+    if len(sentences) <= OPEN_LINES:
+        return sentences
+    left = len(sentences) - OPEN_LINES + 1
+    return [*sentences[: OPEN_LINES - 1], f"{left} more cases like this: see the gate's reasons in --results"]
 
 
 def verdict(records: Sequence[Mapping[str, Any]], failed: int, broken: int, gate: str) -> str:

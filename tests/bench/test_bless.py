@@ -12,6 +12,7 @@ import pytest
 
 from bench import bless as module
 from bench.bless import bless, blessed, check_clean, check_machine_class, update_ratios
+from fixtures.timing_baseline import TimingBaseline
 from gnn.errors import SettingError
 
 CLASS = "amd-26-2"
@@ -27,8 +28,9 @@ def made_up_record(case: str, ratio: float | None, status: str = "pass", protoco
     }
 
 
-def made_up_results(*records: dict[str, Any]) -> dict[str, Any]:
-    return {"machine": {"class": CLASS}, "cases": list(records)}
+def made_up_results(*records: dict[str, Any], speeds: Sequence[float] = ()) -> dict[str, Any]:
+    named = [{"name": f"work {number}", "peer": "its peer", "ratio": ratio} for number, ratio in enumerate(speeds)]
+    return {"machine": {"class": CLASS}, "cases": list(records), "speeds": named}
 
 
 def stored(folder: Path) -> dict[str, dict[str, float]]:
@@ -75,6 +77,20 @@ def test_the_median_of_the_looks_is_kept_and_the_first_one_says_what_is_sound() 
 def test_a_look_that_lacks_a_ratio_does_not_count() -> None:
     looks = [made_up_results(made_up_record("a", ratio)) for ratio in (1.5, None, 1.7)]
     assert blessed(looks, {}) == {"a": {"speedup.compression": 1.6}}
+
+
+def test_speeds_have_the_median_of_the_looks_beside_cases_and_those_that_did_not_run() -> None:
+    first, second = "work 0, against its peer", "work 1, against its peer"
+    kept = {first: {"ratio": 9.0}, "work 2, against its peer": {"ratio": 3.0}, "b": {"speedup.compression": 2.0}}
+    looks = [made_up_results(made_up_record("a", 1.5), speeds=ratios) for ratios in ([8.0, 2.0], [6.0], [7.0, 4.0])]
+    new = {first: {"ratio": 7.0}, second: {"ratio": 3.0}, "a": {"speedup.compression": 1.5}}
+    assert blessed(looks, kept) == {**kept, **new}
+
+
+def test_speeds_are_kept_of_a_run_without_cases(tmp_path: Path) -> None:
+    update_ratios([made_up_results(speeds=[8.0])], tmp_path)
+    speed = {"id": "work 0, against its peer", "protocol": "clean"}
+    assert TimingBaseline.read(tmp_path, CLASS).ratio(speed, "ratio") == 8.0
 
 
 def test_protocols_are_kept_apart() -> None:

@@ -102,3 +102,13 @@ def test_a_compared_model_is_only_timed_as_it_came_back_from_its_file(compared: 
     with torch.no_grad():
         expected = model.outputs(task, model.prepare(task), "test")
     assert torch.equal(found.compressed(), expected)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_runtime_says_what_its_model_says(name: str) -> None:
+    task = TASKS[name]
+    model = random_model(name, task)
+    inference = module.compile_inference(name, model, task)
+    assert module.runtime_difference(inference, model, task) < 1e-5
+    assert module.runtime_difference(lambda: inference() * 1.001, model, task) > 5e-4
+    assert module.runtime_difference(lambda: inference() * torch.nan, model, task) > 1e29

@@ -1,5 +1,6 @@
-"""The table of cases is the paper's, and every snapshot belongs to one of its rows."""
+"""The table of cases holds the paper's tables, its profiles nest, and every snapshot belongs to one of its rows."""
 
+import json
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -7,44 +8,16 @@ from pathlib import Path
 import pytest
 
 from bench import matrix
-from bench.matrix import BASELINES, LOTTERY, PRUNING, REGULARIZATION, STORAGE, STRUCTURED, TABLE, TASKS
+from bench.matrix import BASELINES, LOTTERY, PRUNING, QUANTIZATION, REGULARIZATION, STORAGE, TABLE, TASKS
 from fixtures.cases import Row
+from fixtures.options import PROFILES
 from gnn.case import Case
-from gnn.compression import Dense
+from gnn.compression import METHODS
 from gnn.tasks import PLANTED_PREFIX
 from gnn.tasks import TASKS as REGISTERED_TASKS
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
-SPARSITIES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-GATED = {0.5, 0.8, 0.9}
 TARGETS = ("bbbp.gin", "bbbp.gnnnet", "cora-link.ness", "cora-node.spline", "proteins.hgpsl")
-# Importance and fine-tuning of structured pruning.
-KINDS = tuple((kind, end) for kind in ("", ".taylor") for end in ("", ".ft"))
-EVERY_PROFILE = {"quick": 3, "ci": 5, "paper": 10}
-DEAR = {"quick": 1, "ci": 5, "paper": 10}
-# Tables 2 and 4 of the paper, and the scaffold split of its BBBP.
-CHEAP_BASELINES = {
-    "cora-link.ness.dense",
-    "cora-node.gcn.dense",
-    "cora-node.graphconv.dense",
-    "cora-node.spline.dense",
-    "cora-node.ssp.dense",
-}
-DEAR_BASELINES = {
-    "cora-link.graphsage.dense",
-    "bbbp-scaffold.gnnnet.dense",
-    "bbbp.gcn-readout.dense",
-    "bbbp.gin.dense",
-    "bbbp.gnnnet.dense",
-    "bbbp.sage-readout.dense",
-    "bbbp.supergat-readout.dense",
-    "cora-link.walkpooling.dense",
-    "proteins.gcn-readout.dense",
-    "proteins.gin.dense",
-    "proteins.hgpsl.dense",
-    "proteins.sage-readout.dense",
-    "proteins.supergat-readout.dense",
-}
 # The others have no split or messages that the paper's protocol would change.
 TASKS_OF_TWO_PROTOCOLS = {"cora-link", "proteins"}
 
@@ -65,94 +38,79 @@ def ids(rows: Iterable[Row], profile: str = "paper") -> set[str]:
     return {row.case.id for row in rows if profile in row.seeds}
 
 
-def test_every_case_is_there_once() -> None:
-    table = [row.case.id for row in TABLE]
-    assert len(table) == len(set(table)) == 506
-    assert ids(TABLE) == set(table)
-
-
-def test_every_case_of_the_table_is_asked_by_one_test_file() -> None:
+def test_every_case_is_there_once_and_asked_by_one_test_file() -> None:
+    table = sorted(row.case.id for row in TABLE)
+    assert len(table) == len(set(table))
     files = sorted(Path(matrix.__file__).parent.glob("test_*.py"))
     asked = [getattr(import_module(f"bench.{file.stem}"), "CASES", ()) for file in files]
-    assert sorted(row.case.id for rows in asked for row in rows) == sorted(ids(TABLE))
+    assert sorted(row.case.id for rows in asked for row in rows) == table
 
 
-def test_the_baselines_are_those_of_the_papers_tables() -> None:
-    assert {row.case.id for row in BASELINES} == CHEAP_BASELINES | DEAR_BASELINES
-    assert len(BASELINES) == 18
-    assert all(row.case.compression == Dense() and not row.case.fine_tune for row in BASELINES)
+def test_every_profile_asks_for_all_of_a_smaller_one_with_as_many_seeds() -> None:
+    for row in TABLE:
+        seeds = [row.seeds.get(profile, 0) for profile in PROFILES]
+        assert seeds == sorted(seeds), row.case.id
+        assert set(row.seeds) <= set(PROFILES), row.case.id
+        assert seeds[-1] >= 1, row.case.id
 
 
-def test_dear_baselines_have_fewer_seeds_and_come_first() -> None:
-    for row in BASELINES:
-        assert row.seeds == (DEAR if row.case.id in DEAR_BASELINES else EVERY_PROFILE), row.case.id
-    cheap = [row.case.id in CHEAP_BASELINES for row in BASELINES]
-    assert cheap == sorted(cheap)
-
-
-def test_every_target_is_trained_longer_as_a_control() -> None:
-    controls = {row.case.id for row in PRUNING if row.case.dense}
-    assert controls == {f"{target}.dense.ft" for target in TARGETS}
+def test_the_quick_profile_has_every_method_and_every_target_and_its_dense_model() -> None:
+    quick = [row.case for row in TABLE if "quick" in row.seeds]
+    assert {case.compression.method for case in quick} == set(METHODS)
+    models = {f"{case.registered_task}.{case.model}" for case in quick}
+    assert set(TARGETS) <= models
+    assert {f"{model}.dense" for model in models} <= ids(BASELINES, "quick")
 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("method", ["global", "fine-grained"])
-def test_every_tenth_of_sparsity_is_asked_for(target: str, method: str) -> None:
-    for end in ("", ".ft"):
-        assert {f"{target}.{method}.s{asked}{end}" for asked in SPARSITIES} <= ids(PRUNING)
-        gated = ids(PRUNING, "ci")
-        assert {asked for asked in SPARSITIES if f"{target}.{method}.s{asked}{end}" in gated} == GATED
-    quick = {one for one in ids(PRUNING, "quick") if one.startswith(f"{target}.{method}.")}
-    assert len(quick) == (6 if target == "cora-node.spline" else int(method == "global"))
-
-
-def test_every_target_is_narrowed_with_both_kinds_of_importance() -> None:
-    asked = {f"{target}.structured.s{s}{kind}{end}" for target in TARGETS for s in GATED for kind, end in KINDS}
-    assert ids(STRUCTURED) == asked
-    gated = ids(STRUCTURED, "ci")
-    assert {f"{target}.structured.s{s}.ft" for target in TARGETS for s in GATED} <= gated
+def test_every_tenth_of_sparsity_is_asked_for_beside_the_dense_model(target: str, method: str) -> None:
+    asked = {f"{target}.{method}.s0.{tenth}{end}" for tenth in range(1, 10) for end in ("", ".ft")}
+    assert asked <= ids(PRUNING)
+    # What fine-tuning brings is told apart from what training longer does.
+    assert {f"{target}.dense", f"{target}.dense.ft"} <= ids(BASELINES) | ids(PRUNING)
 
 
 def test_every_target_is_stored_in_every_lossy_precision() -> None:
-    methods = ("dense", "global.s0.5", "global.s0.9")
-    asked = {
-        f"{target}.{method}.stored-{precision}{'' if method == 'dense' else '.ft'}"
-        for target in TARGETS
-        for method in methods
-        for precision in ("fp16", "int8", "int4")
-    }
-    assert ids(STORAGE) == ids(STORAGE, "ci") == asked
+    methods = (("dense", ""), ("global.s0.5", ".ft"), ("global.s0.9", ".ft"))
+    for precision in ("fp16", "int8", "int4"):
+        asked = {f"{target}.{method}.stored-{precision}{end}" for target in TARGETS for method, end in methods}
+        assert asked <= ids(STORAGE)
 
 
 def test_the_rates_are_those_of_the_papers_table() -> None:
-    powers, tenths = ("0", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2"), tuple(f"0.{tenth}" for tenth in range(1, 10))
+    powers, tenths = ("1e-6", "1e-5", "1e-4", "1e-3", "1e-2"), tuple(f"0.{tenth}" for tenth in range(1, 10))
     rates = (*powers, *tenths, "1", "1e2", "1e3", "1e6")
-    regularized = {target for target in TARGETS if "gin" not in target}
-    whole = {one for one in ids(REGULARIZATION) if not one.endswith(".s0.9")}
-    assert whole == {f"{target}.l2.r{rate}" for target in regularized for rate in rates}
-    pruned = ids(REGULARIZATION) - whole
-    assert {f"{one.removesuffix('.s0.9')}" for one in pruned} <= whole
-    assert {f"{target}.l2.r1e-3.s0.9" for target in regularized} <= pruned
+    assert len(rates) == 18
+    # Without a penalty, trained alike.
+    asked = {f"{target}.l2.r{rate}" for target in TARGETS if "gin" not in target for rate in ("0", *rates)}
+    assert asked <= ids(REGULARIZATION)
 
 
-def test_every_target_draws_a_lottery_ticket_with_all_controls() -> None:
-    starts = ("init", "early", "random", "one-shot")
-    assert ids(LOTTERY) == {f"{target}.lottery-ticket.s0.8.{start}" for target in TARGETS for start in starts}
-    gated = ids(LOTTERY, "ci")
-    assert {
-        f"{target}.lottery-ticket.s0.8.{start}" for target in TARGETS for start in starts if start != "early"
-    } <= gated
-
-
-def test_a_control_comes_after_the_ticket_whose_mask_it_takes() -> None:
-    order = [row.case.id for row in LOTTERY]
+def test_every_target_draws_a_lottery_ticket_with_all_controls_after_it() -> None:
+    order = [row.case.id for row in LOTTERY if "paper" in row.seeds]
     for target in TARGETS:
-        assert order.index(f"{target}.lottery-ticket.s0.8.init") < order.index(f"{target}.lottery-ticket.s0.8.random")
+        starts = [f"{target}.lottery-ticket.s0.8.{start}" for start in ("init", "early", "random", "one-shot")]
+        assert set(starts) <= set(order)
+        # It takes the masks of the ticket.
+        assert order.index(starts[0]) < order.index(starts[2])
+
+
+@pytest.mark.parametrize("task", ["bbbp", "proteins"])
+def test_gin_is_quantized_in_all_variants_of_the_paper_on_both_datasets(task: str) -> None:
+    variants = {
+        f"{task}.gin.{method}.int{bits}.{gradient}-{tracking}"
+        for method in ("degree-quant", "qat")
+        for bits in (4, 8)
+        for gradient in ("gc", "ste")
+        for tracking in ("per", "mom", "abs")
+    }
+    assert len(variants) == 24
+    assert variants | {f"{task}.gin.a2q", f"{task}.gin.dense"} <= ids(QUANTIZATION) | ids(BASELINES)
 
 
 def test_the_searched_tasks_are_those_of_the_table_and_registered() -> None:
-    assert len(set(TASKS)) == len(TASKS) == 5
-    assert set(TASKS) == {row.case.registered_task for row in TABLE}
+    assert sorted(TASKS) == sorted({row.case.registered_task for row in TABLE})
     assert set(TASKS) <= set(REGISTERED_TASKS)
 
 
@@ -160,9 +118,15 @@ def test_every_snapshot_belongs_to_a_case() -> None:
     assert orphans(SNAPSHOTS.iterdir()) == []
 
 
-def test_every_case_that_is_gated_has_a_snapshot_of_real_data() -> None:
-    missing = [one for one in sorted(ids(TABLE, "ci")) if not (SNAPSHOTS / f"{one}.json").is_file()]
-    assert missing == []
+@pytest.mark.parametrize("profile", ["quick", "ci"])
+def test_every_case_that_is_gated_has_a_snapshot_of_all_its_seeds(profile: str) -> None:
+    lacking = {}
+    for row in (row for row in TABLE if profile in row.seeds):
+        path = SNAPSHOTS / f"{row.case.id}.json"
+        stored = json.loads(path.read_text())["seeds"] if path.is_file() else {}
+        lacking[row.case.id] = {str(seed) for seed in range(row.seeds[profile])} - stored.keys()
+    assert lacking
+    assert {case: seeds for case, seeds in lacking.items() if seeds} == {}
 
 
 def test_an_orphan_is_named() -> None:

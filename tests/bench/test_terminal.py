@@ -1,14 +1,21 @@
 """The table that ends a run, from records made by hand."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from bench.report.terminal import (
     HEADERS,
+    OPEN_LINES,
     UNEXPLAINED,
+    WIDTH,
     compared_sentence,
     measuring_sentence,
+    notes,
+    open_questions,
     summary_table,
     tracing_sentence,
+    verdict,
 )
 from tests.bench.made_up_records import Record, made_up_record
 
@@ -25,13 +32,17 @@ def record(case_id: str, **changes: object) -> Record:
     )
 
 
-def judged(case_id: str, status: str, *reasons: str) -> Record:
-    return record(case_id, gate={"status": status, "reasons": list(reasons), "improvements": []})
+def judged(case_id: str, status: str, *reasons: str, improvements: Sequence[str] = ()) -> Record:
+    return record(case_id, gate={"status": status, "reasons": list(reasons), "improvements": list(improvements)})
+
+
+def improved(case_id: str) -> Record:
+    return judged(case_id, "pass", improvements=[f"{case_id}: 3% faster; accept it"])
 
 
 def rows(table: str) -> list[list[str]]:
     """The cells of the table's rows: columns are two or more spaces apart."""
-    lines = table.split("\n\n", maxsplit=1)[0].splitlines()[2:]
+    lines = table.splitlines()[2:]
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
@@ -44,25 +55,36 @@ def only_row(record: Record) -> list[str]:
 def test_a_row_holds_the_numbers_of_its_case_and_their_units() -> None:
     assert rows(summary_table([record("a.b.dense")])) == [
         ["a.b:"],
-        ["a.b.dense", "0.883 ± 0.012 (-0.017)", "123,457 (2.50x)", "0.250 (1.50x)", "0.00366 (rapl)", "pass"],
+        ["dense", "0.883 ± 0.012 (-0.017)", "123,457 (2.50x)", "0.250 (1.50x)", "0.0037 (rapl)", "pass"],
     ]
     for header in HEADERS:
         assert header in summary_table([record("a.b.dense")]).splitlines()[0]
 
 
-def test_cases_stand_below_their_model_in_the_order_of_their_ids() -> None:
-    found = [
-        record("a.c.dense"),
-        judged("a.b.global.s0.9.ft", "fail"),
-        record("a.b-c.dense"),
-        record("a.b.dense"),
-        record("a.b.global.s0.5"),
+def names(records: Sequence[Record]) -> list[str]:
+    return [row[0] for row in rows(summary_table(records))]
+
+
+def test_cases_stand_below_their_model_without_repeating_it() -> None:
+    found = [record("a.c.dense"), record("a.b.global.s0.5"), record("a.b-c.dense"), record("a.b.dense")]
+    assert names(found) == ["a.b:", "dense", "global.s0.5", "a.b-c:", "dense", "a.c:", "dense"]
+
+
+def test_what_moved_comes_first_among_the_cases_of_a_model_and_among_models() -> None:
+    of_one = [
+        record("b.b.dense"),
+        improved("b.b.better"),
+        judged("b.b.undecided", "undecided"),
+        judged("b.b.unknown", "not-measured"),
+        judged("b.b.worse", "fail"),
     ]
-    of_first = ["a.b:", "a.b.dense", "a.b.global.s0.5", "a.b.global.s0.9.ft"]
-    names = [*of_first, "a.b-c:", "a.b-c.dense", "a.c:", "a.c.dense"]
-    table = rows(summary_table(found))
-    assert [row[0] for row in table] == names
-    assert [row[-1] for row in table if not row[0].endswith(":")] == ["pass", "pass", "fail", "pass", "pass"]
+    table = rows(summary_table([record("a.a.dense"), *of_one, improved("c.c.dense"), judged("d.d.dense", "fail")]))
+    assert [row[-1] for row in table] == [
+        *("b.b:", "fail", "not-measured", "undecided", "improved", "pass"),
+        *("d.d:", "fail"),
+        *("c.c:", "improved"),
+        *("a.a:", "pass"),
+    ]
 
 
 def test_energy_that_was_not_measured_is_a_dash() -> None:
@@ -86,22 +108,28 @@ def test_a_model_without_a_twin_has_a_latency_and_no_speedup() -> None:
 
 def test_the_reasons_for_latencies_that_were_not_measured_are_counted() -> None:
     reason = {"latency_s.compressed": "timed once per model", "speedup.runtime": "another"}
-    table = summary_table(
+    found = notes(
         [
             record("a.b.dense", not_applicable={"latency_s.eager": "another"}),
             *(unmeasured(f"a.b.global.s0.{digit}", not_applicable=reason) for digit in (1, 2)),
             unmeasured("a.c.dense"),
         ]
     )
-    assert "latency of 2 cases was not measured: timed once per model" in table
-    assert f"latency of 1 case was not measured: {UNEXPLAINED}" in table
-    assert "another" not in table
+    assert "latency of 2 cases was not measured: timed once per model" in found
+    assert f"latency of 1 case was not measured: {UNEXPLAINED}" in found
+    assert "another" not in "".join(found)
+
+
+def test_a_long_reason_is_cut_to_one_line() -> None:
+    (*_, line) = notes([unmeasured("a.b.dense", not_applicable={"latency_s.compressed": "a long reason " * 20})])
+    assert len(line) <= WIDTH
+    assert line.endswith(" ...")
 
 
 def test_a_runtime_that_was_not_measured_is_left_out_of_the_notes() -> None:
     without = record("b.b.dense", speedup={"runtime": None, "compression": 1.0})
-    assert "runtime itself" not in summary_table([without])
-    assert "runtime itself is 20.0 times" in summary_table([record("a.b.dense"), without])
+    assert "runtime itself" not in "".join(notes([without]))
+    assert "runtime itself is 20.0 times" in "".join(notes([record("a.b.dense"), without]))
 
 
 def test_the_deviation_of_one_seed_is_left_out() -> None:
@@ -115,42 +143,49 @@ def test_a_gain_has_a_plus(drop: float, shown: str) -> None:
 
 def test_estimates_are_explained_only_where_there_are_any() -> None:
     estimate = record("b.b.dense", energy_j={"value": 0.001, "source": "estimate"})
-    assert "no independent evidence" not in summary_table([record("a.b.dense")])
-    assert "no independent evidence" in summary_table([record("a.b.dense"), estimate])
+    assert "no independent evidence" not in "".join(notes([record("a.b.dense")]))
+    assert "no independent evidence" in "".join(notes([record("a.b.dense"), estimate]))
 
 
 def test_the_notes_say_how_the_numbers_came_about() -> None:
     slower = record("b.b.dense", seeds=[0], speedup={"runtime": 30.0, "compression": 1.0})
     fastest = record("c.b.dense", speedup={"runtime": 90.0, "compression": 1.0})
-    table = summary_table([record("a.b.dense"), slower, fastest])
-    for words in ("1 or 4 seeds", "full graph, 4 nodes", "one thread", "the statistic", "30.0 times", "eager FP32"):
-        assert words in table, words
+    found = "\n".join(notes([record("a.b.dense"), slower, fastest]))
+    for words in ("mean ± std over 1 or 4 seeds", "one thread", "the statistic", "30.0 times", "eager FP32"):
+        assert words in found, words
 
 
-def test_the_notes_name_every_batch_once() -> None:
-    def batch(words: str) -> Record:
-        return record("a.b.dense", latency_s={**record("a.b.dense")["latency_s"], "batch": words})
+def test_every_open_question_is_one_line_and_red_or_plain_green_cases_have_none() -> None:
+    found = [
+        improved("a.b.better"),
+        judged("a.b.unknown", "not-measured", "a.b.unknown: has none", "a.b.unknown: has less"),
+        judged("a.b.worse", "fail", "a.b.worse: is worse"),
+        record("a.b.dense"),
+    ]
+    assert open_questions(found) == [
+        "not-measured: a.b.unknown: has none",
+        "improved: a.b.better: 3% faster; accept it",
+    ]
+    assert open_questions([record("a.b.dense")]) == []
 
-    table = summary_table([batch("a test pairs"), batch("a test graphs"), batch("a test pairs")])
-    assert "latency: a test graphs or a test pairs, one thread" in table
+
+def test_many_open_questions_are_counted_and_long_ones_cut() -> None:
+    lines = open_questions([judged(f"a.b.{number}", "undecided", "a long reason " * 20) for number in range(5)])
+    assert len(lines) == OPEN_LINES
+    assert lines[-1] == f"{5 - OPEN_LINES + 1} more cases like this: see the gate's reasons in --results"
+    assert all(len(line) <= WIDTH for line in lines)
+    assert lines[0].endswith(" ...")
 
 
-def test_complaints_are_listed_below_the_table_in_the_order_of_the_cases() -> None:
-    table = summary_table(
-        [judged("b.b.dense", "fail", "b is worse"), judged("a.b.dense", "not-measured", "a has none", "a has less")]
+def test_the_verdict_counts_every_status() -> None:
+    found = [record("a.b.dense"), improved("a.b.better"), judged("a.b.narrow", "undecided")]
+    assert verdict(found, 0, 0, "strict") == "GREEN under --gate strict: 3 cases (1 pass, 1 improved, 1 undecided)"
+    found += [judged("a.b.worse", "fail"), record("a.b.other")]
+    counted = "(2 pass, 1 improved, 1 undecided, 1 fail)"
+    assert verdict(found, 1, 0, "enforce") == f"RED under --gate enforce: 1 failed {counted}"
+    assert verdict(found, 3, 2, "enforce") == (
+        f"RED under --gate enforce: 3 failed, 2 of them without a result {counted}"
     )
-    assert table.endswith("\n\na has none\na has less\nb is worse")
-
-
-def test_failures_that_pytest_has_printed_are_not_repeated() -> None:
-    records = [judged("a.b.dense", "not-measured", "a has none"), judged("b.b.dense", "fail", "b is worse")]
-    table = summary_table(records, failures_shown=True)
-    assert "a has none" in table
-    assert "b is worse" not in table
-
-
-def test_without_complaints_the_notes_end_the_table() -> None:
-    assert summary_table([record("a.b.dense")]).endswith("(no compression in that)")
 
 
 def test_what_another_tool_traced_is_one_sentence() -> None:
@@ -184,12 +219,6 @@ def test_what_another_tool_quantized_is_one_sentence() -> None:
         "12,345 bytes of torch.save (dense 1,234,567), 1.23 ms, 0.512 times as fast as its own FP32 forward pass and "
         "0.25 times as our FP32 runtime"
     )
-
-
-def test_what_is_better_than_its_baseline_is_said() -> None:
-    better = {"status": "pass", "reasons": [], "improvements": ["cora-node.spline.dense: 3% faster; accept it"]}
-    lines = summary_table([record("cora-node.spline.dense", gate=better)], failures_shown=True).splitlines()
-    assert lines[-1] == "cora-node.spline.dense: 3% faster; accept it"
 
 
 def test_what_measuring_took_is_a_share_of_the_run() -> None:

@@ -54,6 +54,12 @@ def forget_baseline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("fixtures.baseline.BaselineFile.read", lambda _: None)
 
 
+def disagreeing_runtime(patch: pytest.MonkeyPatch) -> None:
+    """Let the runtime of SplineNet give logits that are off by a thousandth."""
+    infer = SplineInference.__call__
+    patch.setattr(SplineInference, "__call__", lambda inference: infer(inference) * 1.001)
+
+
 def slow_runtime(patch: pytest.MonkeyPatch) -> None:
     """Let every inference take about 5% longer; what comes of it is a measurement, so it is tried by hand."""
     infer = SplineInference.__call__
@@ -181,6 +187,7 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         add_dense_tensor,
         crash_worker,
         damage_baseline,
+        disagreeing_runtime,
         forget_baseline,
         forget_usage,
         hang,
