@@ -20,3 +20,13 @@ def golden_folder() -> Path:
 def same_random_numbers() -> None:
     """A test that draws weights without a seed of its own draws the same ones in every run and in every order."""
     torch.manual_seed(0)
+
+
+def pytest_configure() -> None:
+    """Leave the other processors to the other workers of the test run: threads that wait for one are busy too."""
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the whole suite's tests first: one worker gets them, and none is left alone with them at the end."""
+    items.sort(key=lambda item: "suite" not in item.path.parts)

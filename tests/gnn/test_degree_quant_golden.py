@@ -1,5 +1,6 @@
 """Quantizers, masks and the quantized GIN equal the code of Degree-Quant."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ CASES, EDGES, STEPS = 40, 48, 5
 GIN_CASES = ("fp32", "int8-abs", "int8-mom", "int4-gc-per", "dq-int8-gc-per", "dq-int4-gc-per")
 
 
+@cache
 def load(folder: Path, name: str) -> dict[str, Any]:
     return torch.load(folder / f"dq_{name}.pt", weights_only=True)
 

@@ -1,6 +1,5 @@
 """Pruning and quantization together: what was removed stays away in the integers, in either order."""
 
-import copy
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
@@ -47,9 +46,8 @@ def tasks() -> dict[str, Task]:
 
 @pytest.fixture(scope="module")
 def dense(tasks: dict[str, Task]) -> Callable[[str], GraphModel]:
-    """A function that gives a copy of a trained dense model."""
-    models = {name: trained_model(name, task_for(name, tasks)) for name in NAMES}
-    return lambda name: copy.deepcopy(models[name])
+    """A function that gives a trained dense model, always a new copy."""
+    return lambda name: trained_model(name, task_for(name, tasks))
 
 
 @pytest.fixture

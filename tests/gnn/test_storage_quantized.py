@@ -51,11 +51,18 @@ def save(model: GraphModel, name: str, folder: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def content(tasks: dict[str, Task], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    model = integer_model("gnnnet", DESCRIPTIONS["node-group"], tasks["graph-classification"])
+    return save(model, "gnnnet", tmp_path_factory.mktemp("saved")).read_bytes()
+
+
 @pytest.fixture
-def saved(tasks: dict[str, Task], tmp_path: Path) -> Path:
+def saved(content: bytes, tmp_path: Path) -> Path:
     """The file of a GnnNet with groups of nodes."""
-    task = tasks["graph-classification"]
-    return save(integer_model("gnnnet", DESCRIPTIONS["node-group"], task), "gnnnet", tmp_path)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    return path
 
 
 @pytest.mark.parametrize("kind", DESCRIPTIONS)

@@ -1,4 +1,4 @@
-"""A full disk and a killed writer leave the old model or none, and nothing that would be taken for one."""
+"""Another process reads a model; if it writes, a full disk or a kill leaves the old model and nothing like another."""
 
 import signal
 import subprocess
@@ -22,9 +22,7 @@ import gnn.atomic_file
 from gnn import storage
 from gnn.models import build_model
 
-path, fault = Path(sys.argv[1]), sys.argv[2]
-if fault == "full":
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+full, killed = (Path(argument) for argument in sys.argv[1:])
 
 class Half:
     def __init__(self, stream): self.stream = stream
@@ -35,21 +33,21 @@ class Half:
         self.stream.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-if fault == "killed":
-    fdopen = os.fdopen
-    gnn.atomic_file.os.fdopen = lambda handle, mode: Half(fdopen(handle, mode))
+loaded = storage.load(full)
+print(loaded.model_name, loaded.task, sum(p.double().sum().item() for p in loaded.model.parameters()), flush=True)
 torch.manual_seed(1)
 model = build_model("spline", {"in_channels": 300, "out_channels": 3, "hidden_channels": 8})
+if os.fork() == 0:
+    fdopen = os.fdopen
+    gnn.atomic_file.os.fdopen = lambda handle, mode: Half(fdopen(handle, mode))
+    storage.save(model, killed, model_name="spline", task="new")
+print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
-    storage.save(model, path, model_name="spline", task="new")
+    storage.save(model, full, model_name="spline", task="new")
 except OSError as error:
-    sys.exit(f"OSError {error.strerror}")
+    print(f"OSError {error.strerror}")
 """
-
-
-def write(path: Path, fault: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WRITER, str(path), fault]
-    return subprocess.run(command, cwd=Path(__file__).parents[2], check=False, capture_output=True, text=True)
 
 
 def old_model(path: Path) -> GraphModel:
@@ -65,20 +63,20 @@ def assert_old(path: Path, model: GraphModel) -> None:
     assert all(torch.equal(tensor, loaded.model.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_full_disk_leaves_the_old_model_and_nothing_else(tmp_path: Path) -> None:
-    model = old_model(tmp_path / "m")
-    assert (tmp_path / "m").stat().st_size > 4096
-    outcome = write(tmp_path / "m", "full")
-    assert (outcome.returncode, outcome.stderr) == (1, "OSError File too large\n")
-    assert_old(tmp_path / "m", model)
-    assert list(tmp_path.iterdir()) == [tmp_path / "m"]
-
-
-def test_a_killed_writer_leaves_the_old_model_and_half_a_file_that_is_refused(tmp_path: Path) -> None:
-    model = old_model(tmp_path / "m")
-    assert write(tmp_path / "m", "killed").returncode == -signal.SIGKILL
-    assert_old(tmp_path / "m", model)
-    (half,) = set(tmp_path.iterdir()) - {tmp_path / "m"}
+def test_another_process_reads_the_file_and_its_failed_writes_leave_the_old_model(tmp_path: Path) -> None:
+    full, killed = tmp_path / "full" / "m", tmp_path / "killed" / "m"
+    for path in (full, killed):
+        path.parent.mkdir()
+        model = old_model(path)
+        assert path.stat().st_size > 4096
+    command = [sys.executable, "-c", WRITER, str(full), str(killed)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, stdout=subprocess.PIPE, text=True)
+    weights = sum(parameter.double().sum().item() for parameter in model.parameters())
+    assert done.stdout.splitlines() == [f"spline old {weights}", f"{-signal.SIGKILL}", "OSError File too large"]
+    for path in (full, killed):
+        assert_old(path, model)
+    assert list(full.parent.iterdir()) == [full]
+    (half,) = set(killed.parent.iterdir()) - {killed}
     assert half.stat().st_size > 4096
     with pytest.raises(StorageError, match="is cut off"):
         storage.load(half)

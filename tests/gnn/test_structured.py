@@ -151,13 +151,10 @@ def test_a_narrow_model_is_fine_tuned(name: str) -> None:
 @pytest.mark.parametrize("name", FIVE_MODELS)
 def test_pruning_repeats_and_draws_no_random_number(name: str, importance: str) -> None:
     torch.manual_seed(1)
-    before = torch.get_rng_state()
     first = prune(name, 0.5, importance)[1].model.state_dict()
     torch.manual_seed(2)
     second = prune(name, 0.5, importance)[1].model.state_dict()
     assert all(torch.equal(value, second[tensor]) for tensor, value in first.items())
-    torch.manual_seed(1)
-    assert torch.equal(torch.get_rng_state(), before)
     model = random_model(name, TASKS[name])
     before = torch.get_rng_state()
     compress(model, Structured(0.5, importance), training_context(name, model))  # pyright: ignore[reportArgumentType]

@@ -1,5 +1,7 @@
 """Small tasks of every kind, and contexts in which methods train quantized models on them."""
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ SETTINGS = TrainingSettings(0.01, 1e-3, epochs=EPOCHS, patience=EPOCHS, batch_si
 DENSE_S = 1000.0
 
 
+@cache
 def tasks_of_every_kind() -> dict[str, Task]:
-    """A small task of every kind."""
+    """A small task of every kind; nobody changes them."""
     return {task.kind: task for task in (random_task(), build_small_task(), link_task())}
 
 
@@ -55,6 +58,11 @@ def toy_context(name: str, task: Task, folder: Path, settings: TrainingSettings 
 
 def trained_model(name: str, task: Task, epochs: int = 4) -> GraphModel:
     """A dense model whose normalisation has seen some batches."""
+    return copy.deepcopy(_trained_model(name, task, epochs))
+
+
+@cache
+def _trained_model(name: str, task: Task, epochs: int) -> GraphModel:
     model = initial_model(name, task)
     fit(model, task, TrainingSettings(0.01, 0.0, epochs=epochs, patience=epochs, batch_size=16), seed=0)
     return model.eval()
@@ -62,6 +70,11 @@ def trained_model(name: str, task: Task, epochs: int = 4) -> GraphModel:
 
 def integer_model(name: str, quantization: Quantization, task: Task) -> GraphModel:
     """A model that was trained with quantizers for some steps, on integers."""
+    return quantization.to_integers(copy.deepcopy(_simulated_model(name, quantization, task)))
+
+
+@cache
+def _simulated_model(name: str, quantization: Quantization, task: Task) -> GraphModel:
     with deterministic(0):
         model = quantization.apply(build_model_for(name, task))
         inputs, optimizer = model.prepare(task), torch.optim.Adam(model.parameters(), lr=0.005)
@@ -70,7 +83,7 @@ def integer_model(name: str, quantization: Quantization, task: Task) -> GraphMod
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-    return quantization.to_integers(model.eval())
+    return model.eval()
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -9,21 +10,21 @@ from torch import Tensor, nn
 
 from gnn.artifacts import ArtifactStore
 from gnn.compression import Subject, TrainingContext
+from gnn.models import GraphModel
 from gnn.tasks import NodeClassification
 from gnn.training import fit
 from gnn.training_settings import Recipe, TrainingSettings
 from tests.gnn.conftest import build_small_model
 
-SETTINGS = TrainingSettings(0.01, 5e-3, epochs=12, patience=12, most_epochs=24)
-RECIPE = Recipe(SETTINGS, replace(SETTINGS, epochs=10, most_epochs=None))
+SETTINGS = TrainingSettings(0.01, 5e-3, epochs=5, patience=5, most_epochs=10)
+RECIPE = Recipe(SETTINGS, replace(SETTINGS, epochs=4, most_epochs=None))
 DENSE_S = 1000.0
 State = dict[str, Tensor]
 
 
 def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: Recipe = RECIPE) -> Subject:
     """The SplineNet of a seed, trained; what a method remembers goes to `folder`."""
-    model, store = build_small_model(task, seed), ArtifactStore(folder)
-    fit(model, task, recipe.training, seed)
+    model, store = copy.deepcopy(_trained(task, seed, recipe)), ArtifactStore(folder)
     context = TrainingContext(
         model_name="spline",
         task=task,
@@ -34,6 +35,13 @@ def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: R
         remember=lambda what, build: store.load_or_build({"toy": seed, **what}, build),
     )
     return Subject(model, context)
+
+
+@cache
+def _trained(task: NodeClassification, seed: int, recipe: Recipe) -> GraphModel:
+    model = build_small_model(task, seed)
+    fit(model, task, recipe.training, seed)
+    return model
 
 
 def state_of(model: nn.Module) -> State:

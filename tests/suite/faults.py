@@ -1,9 +1,12 @@
-"""Faults to plant in a run of the suite: a pytest plugin that breaks what GNN_FAULT names."""
+"""Faults to plant in a run of the suite: a pytest plugin that breaks what GNN_FAULT names.
+
+Its words are faults for every case, such as `slow_runtime`, or for one, such as `forget_usage@cora-node.spline.dense`.
+"""
 
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +99,7 @@ def slow_compressed(patch: pytest.MonkeyPatch) -> None:
 def lose_a_point(patch: pytest.MonkeyPatch) -> None:
     """Answer each node with the next class with a probability that costs SplineNet one point of accuracy on average.
 
-    Which nodes it hits depends on GNN_FAULT_DRAW, on the case and on its seed.
+    Which nodes it hits depends on GNN_FAULT_DRAW and on the seed.
     """
     ship = gnn.experiment.ship
     generator = torch.Generator().manual_seed(int(os.environ.get("GNN_FAULT_DRAW", "0")))
@@ -125,18 +128,56 @@ def forget_usage(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("fixtures.measurement.measure_processor_use", lambda _: nothing)
 
 
-def crash_worker(patch: pytest.MonkeyPatch) -> None:
-    """End the process without a word in the middle of the dense case."""
+def before_record(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something when a case has been measured and nobody knows of it yet."""
     from fixtures import gate  # noqa: PLC0415
 
     build_record = gate.build_record
 
-    def broken(runs: Any, *arguments: Any) -> Any:  # noqa: ANN401
-        if runs.case.id.endswith(".dense"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return build_record(runs, *arguments)
+    def broken(*arguments: Any) -> Any:  # noqa: ANN401
+        act()
+        return build_record(*arguments)
 
     patch.setattr(gate, "build_record", broken)
+
+
+def crash_worker(patch: pytest.MonkeyPatch) -> None:
+    """End the process without a word in the middle of a case."""
+    before_record(patch, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def hang(patch: pytest.MonkeyPatch) -> None:
+    """Touch the file GNN_FAULT_SIGN in the middle of a case and go no further."""
+
+    def wait() -> None:
+        Path(os.environ["GNN_FAULT_SIGN"]).touch()
+        time.sleep(600)
+
+    before_record(patch, wait)
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Compare latencies as briefly as possible; such ratios say nothing, so no rule is asked about them."""
+    from fixtures import measurement  # noqa: PLC0415
+    from fixtures.thresholds import Threshold  # noqa: PLC0415
+
+    brief = measurement.BlockProtocol(warm_ups=0, calls=1, minimum_blocks=6, maximum_blocks=6)
+    patch.setattr(measurement, "FIRST_LOOK", dict.fromkeys(measurement.RATIOS, brief))
+    patch.setattr("fixtures.timing_baseline.TimingBaseline.findings", lambda *_: [])
+    check = Threshold.check
+
+    def lenient(threshold: Threshold, *arguments: Any) -> Any:  # noqa: ANN401
+        return [] if threshold.metric.startswith("speedup.") else check(threshold, *arguments)
+
+    patch.setattr(Threshold, "check", lenient)
+
+
+def invent_memory(patch: pytest.MonkeyPatch) -> None:
+    """Spare the server of processes in which memory is measured."""
+    from fixtures.memory_alone import MemoryAlone  # noqa: PLC0415
+
+    measured = MemoryAlone(peak_rss_bytes=2, before_bytes=1, reason=None)
+    patch.setattr("fixtures.memory_alone.MemoryMeter.measure", lambda *_, **__: measured)
 
 
 FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -149,6 +190,9 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         disagreeing_runtime,
         forget_baseline,
         forget_usage,
+        hang,
+        hurry,
+        invent_memory,
         lose_a_point,
         slow_compressed,
         slow_runtime,
@@ -156,9 +200,12 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_configure(config: pytest.Config) -> None:
-    """Plant the fault before anything runs, once the suite's own plugins are there."""
-    patch = pytest.MonkeyPatch()
-    FAULTS[os.environ["GNN_FAULT"]](patch)
-    config.add_cleanup(patch.undo)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Plant what is meant for this case, and take it away when the case has ended."""
+    with pytest.MonkeyPatch.context() as patch:
+        for word in os.environ["GNN_FAULT"].split():
+            fault, _, case = word.partition("@")
+            if not case or item.name.endswith(f"[{case}]"):
+                FAULTS[fault](patch)
+        return (yield)

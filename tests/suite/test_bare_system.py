@@ -1,19 +1,15 @@
 """A system that lacks /proc, affinities, glibc and counters: a run is green, and its record says why what is null."""
 
-from pathlib import Path
-
-from tests.suite.running import Suite, complaints
-
-CASE = "planted-cora-node.spline.dense"
+from tests.suite.running import Suite
 
 
-def test_what_a_system_lacks_is_null_with_its_reason(tmp_path: Path) -> None:
-    selection = ("-k", "cora-node.spline.dense", "--seeds", "1", "--gate", "report")
-    outcome = Suite(tmp_path).run("-n", "0", "-p", "tests.suite.bare_system", *selection)
-    assert outcome.status == 0, outcome.output
-    record, machine = outcome.records[CASE], outcome.results["machine"]
+def test_what_a_system_lacks_is_null_with_its_reason(suite: Suite) -> None:
+    options = ("-n", "0", "-p", "tests.suite.bare_system", "--gate", "strict")
+    outcome = suite.run(*options, cases={"dense": ""}, faults="hurry")
     # Not even "strict" asks for what cannot be had.
-    assert complaints(record) == []
+    assert outcome.status == 0, outcome.output
+    assert outcome.gate("dense") == ("pass", [])
+    record, machine = outcome.records["dense"], outcome.results["machine"]
     assert record["instructions"]["ratio"] is None
     assert record["instructions"]["reason"] == "this kernel has no perf_event_open, or a container hides it"
     assert record["memory_bytes"]["peak_rss"] is None

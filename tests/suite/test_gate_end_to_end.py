@@ -1,24 +1,54 @@
-"""The gate, from the command line: green when nothing got worse, red with a sentence when something did."""
+"""The gate, from the command line: green when nothing got worse, red with a sentence when something did.
+
+Four runs have all faults between them; two are interrupted while a case hangs, as by Ctrl-C.
+"""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from tests.suite.running import ROOT, Suite, complaints
+from tests.suite.running import PLANTED, ROOT, Outcome, Suite
 
-CASE = "planted-cora-node.spline.global.s0.9.ft"
+GREEN = {"dense": "", "global.s0.9.ft": ""}
+NEW, WITHOUT_USAGE = "fine-grained.s0.9", "global.s0.9"
+UNMEASURED = {NEW: "forget_baseline", WITHOUT_USAGE: "forget_usage"}
+NOT_MEASURED = {
+    NEW: f"{PLANTED}.{NEW}: there is no baseline yet; create it with scripts/bless -k {PLANTED}.{NEW}",
+    WITHOUT_USAGE: f"{PLANTED}.{WITHOUT_USAGE}: cpu_percent was not measured",
+}
+GROWN, DESTROYED, UNREADABLE, LOST = "global.s0.8", "global.s0.8.ft", "global.s0.5", "fine-grained.s0.5"
+FAULTY = {GROWN: "add_dense_tensor", DESTROYED: "reinitialise_weight", UNREADABLE: "damage_baseline"}
+TIMED = ("latency_s", "speedup", "energy_j", "training_energy_j", "training_s", "measuring_s", "cpu_percent")
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
-    return Suite(tmp_path_factory.mktemp("suite"))
+def alone(suite: Suite) -> Outcome:
+    return suite.run("-n", "0", cases=GREEN | UNMEASURED, faults="hurry")
+
+
+@pytest.fixture(scope="module")
+def parallel(suite: Suite) -> Outcome:
+    return suite.run("-n", "2", cases=GREEN | FAULTY | {LOST: "crash_worker"})
+
+
+# Cases of fewer seeds run before the dense one, which hangs, and those of as many after it.
+@pytest.fixture(scope="module")
+def strict(suite: Suite) -> Outcome:
+    return suite.run("-n", "0", "--gate", "strict", cases=UNMEASURED | {"dense": "hang"})
+
+
+@pytest.fixture(scope="module")
+def reported(suite: Suite) -> Outcome:
+    # Of four cases one worker gets the first two.
+    cases = {GROWN: FAULTY[GROWN], "dense": "hang", "global.s0.9.ft": "", "fine-grained.s0.9.ft": ""}
+    return suite.run("-n", "2", "--gate", "report", cases=cases)
 
 
 def without_measurements(record: dict[str, Any]) -> dict[str, Any]:
     """The part of a record that has to repeat exactly."""
-    timed = ("latency_s", "speedup", "energy_j", "training_energy_j", "training_s", "measuring_s", "gate")
-    return {name: value for name, value in record.items() if name not in (*timed, "cpu_percent", "memory_bytes")}
+    return {name: value for name, value in record.items() if name not in (*TIMED, "memory_bytes")}
 
 
 def keys(value: Any, path: str = "") -> set[str]:  # noqa: ANN401
@@ -30,84 +60,66 @@ def keys(value: Any, path: str = "") -> set[str]:  # noqa: ANN401
     return {found for name, inner in value.items() for found in {f"{path}.{name}", *keys(inner, f"{path}.{name}")}}
 
 
-def test_workers_change_no_result(suite: Suite) -> None:
-    selection = ("-k", "cora-node.spline and (global.s0.9 or dense) and not stored", "--seeds", "2")
-    alone, parallel = suite.run("-n", "0", *selection), suite.run("-n", "2", *selection)
-    assert len(alone.records) == 4, alone.output
-    assert alone.records.keys() == parallel.records.keys(), parallel.output
-    for case, record in alone.records.items():
-        assert without_measurements(record) == without_measurements(parallel.records[case])
-        assert complaints(record) == complaints(parallel.records[case]) == []
-    assert keys(alone.results) == keys(parallel.results)
+def timed(outcome: Outcome, cases: Iterable[str]) -> list[str]:
+    """The cases among these that pytest-benchmark has timed, in its order."""
+    names = [entry["fullname"].split(f"{PLANTED}.")[1].rstrip("]") for entry in outcome.benchmarks["benchmarks"]]
+    return [name for name in names if name in cases]
+
+
+def test_a_run_is_green_when_nothing_got_worse_whether_all_was_measured_or_not(alone: Outcome) -> None:
+    assert alone.status == 0, alone.output
+    assert alone.failures == {}
+    assert {case: alone.gate(case) for case in GREEN} == dict.fromkeys(GREEN, ("pass", []))
+    assert {case: alone.gate(case) for case in UNMEASURED} == {
+        case: ("not-measured", [reason]) for case, reason in NOT_MEASURED.items()
+    }
+    assert alone.records.keys() == (GREEN | UNMEASURED).keys()
+
+
+def test_workers_change_no_result(alone: Outcome, parallel: Outcome) -> None:
+    for case in GREEN:
+        assert without_measurements(alone.records[case]) == without_measurements(parallel.records[case])
+    assert keys({**alone.results, "broken": []}) == keys({**parallel.results, "broken": []})
     assert keys(alone.benchmarks) == keys(parallel.benchmarks)
-    timed = [[entry["fullname"] for entry in run.benchmarks["benchmarks"]] for run in (alone, parallel)]
-    assert len(timed[0]) == 4
-    assert timed[0] == timed[1]
-    for outcome in (alone, parallel):
-        assert "PLANTED" in outcome.output
-        assert "[4/4]" in outcome.output
-        assert CASE in outcome.output.split("compressed graph neural networks")[1]
-        assert "the paper's tables" not in outcome.output
+    assert timed(alone, GREEN) == timed(parallel, GREEN)
+    assert len(timed(alone, GREEN)) == 2
 
 
-@pytest.mark.parametrize(
-    ("fault", "metric", "workers"),
-    [
-        ("reinitialise_weight", "accuracy", "0"),
-        ("reinitialise_weight", "accuracy", "2"),
-        ("add_dense_tensor", "encoded_bytes", "0"),
-    ],
-)
-def test_planted_fault_turns_the_run_red(suite: Suite, fault: str, metric: str, workers: str) -> None:
-    outcome = suite.run("-n", workers, "-k", "global.s0.9.ft", fault=fault)
-    stored = json.loads((ROOT / "snapshots" / f"{CASE}.json").read_text())["seeds"]
-    baseline = sum(stored[seed][metric] for seed in "012") / 3
-    assert outcome.status == 1, outcome.output
-    assert outcome.records[CASE]["gate"]["status"] == "fail"
-    sentence = next(reason for reason in complaints(outcome.records[CASE]) if f"{CASE}: {metric} is" in reason)
-    assert f"baseline {baseline:.6g}" in sentence
+@pytest.mark.parametrize(("case", "metric"), [(DESTROYED, "accuracy"), (GROWN, "encoded_bytes")])
+def test_a_planted_fault_turns_the_run_red(parallel: Outcome, case: str, metric: str) -> None:
+    stored = json.loads((ROOT / "snapshots" / f"{PLANTED}.{case}.json").read_text())["seeds"]["0"]
+    assert parallel.status == 1, parallel.output
+    status, reasons = parallel.gate(case)
+    assert status == "fail"
+    sentence = next(reason for reason in reasons if f"{PLANTED}.{case}: {metric} is" in reason)
+    assert f"baseline {stored[metric]:.6g}" in sentence
     assert "allowed is" in sentence
-    assert sentence in outcome.output
+    assert sentence in parallel.failures[case]
 
 
-def test_a_worker_that_dies_takes_no_other_record_with_it(suite: Suite) -> None:
-    outcome = suite.run(
-        "-n", "2", "-k", "cora-node.spline and (global.s0.9 or dense)", "--seeds", "1", fault="crash_worker"
-    )
-    assert outcome.status == 1, outcome.output
-    assert "crashed while running" in outcome.output
-    lost = {"planted-cora-node.spline.dense"}
-    assert {entry["test"].split("[")[1].rstrip("]") for entry in outcome.results["broken"]} == lost
-    assert {CASE, "planted-cora-node.spline.dense.ft"} <= outcome.records.keys()
-    assert not lost & outcome.records.keys()
+def test_a_damaged_baseline_is_refused(parallel: Outcome) -> None:
+    assert f"{PLANTED}.{UNREADABLE}.json is damaged" in parallel.failures[UNREADABLE]
 
 
-def test_fault_is_only_reported_under_gate_report(suite: Suite) -> None:
-    outcome = suite.run("-n", "0", "-k", "global.s0.9.ft", "--gate", "report", fault="add_dense_tensor")
-    assert outcome.status == 0, outcome.output
-    assert outcome.records[CASE]["gate"]["status"] == "fail"
+def test_a_worker_that_dies_takes_no_other_record_with_it(parallel: Outcome) -> None:
+    assert f"crashed while running 'bench/test_pruning.py::test_pruning[{PLANTED}.{LOST}]'" in parallel.failures[LOST]
+    assert [f"{PLANTED}.{LOST}]" in entry["test"] for entry in parallel.results["broken"]] == [True]
+    assert parallel.records.keys() == (GREEN | FAULTY).keys()
+    assert parallel.failures.keys() == {*FAULTY, LOST}
 
 
-def test_damaged_baseline_is_refused(suite: Suite) -> None:
-    outcome = suite.run("-n", "0", "-k", "global.s0.9.ft", "--seeds", "1", fault="damage_baseline")
-    assert outcome.status == 1, outcome.output
-    assert f"{CASE}.json is damaged" in outcome.output
+def test_an_interrupted_run_keeps_what_it_measured_and_says_so(strict: Outcome, reported: Outcome) -> None:
+    for outcome in (strict, reported):
+        assert outcome.status == outcome.results["exit_status"] == pytest.ExitCode.INTERRUPTED, outcome.output
+        assert "dense" not in outcome.records
+        assert all(f"{PLANTED}.{case}" in outcome.output for case in outcome.records)
 
 
-@pytest.mark.parametrize(
-    ("fault", "reasons"),
-    [
-        ("forget_baseline", [f"{CASE}: there is no baseline yet; create it with scripts/bless -k {CASE}"]),
-        ("forget_usage", [f"{CASE}: cpu_percent was not measured"]),
-    ],
-)
-@pytest.mark.parametrize("gate", ["enforce", "strict"])
-def test_what_was_not_measured_is_red_only_when_strict(suite: Suite, fault: str, reasons: list[str], gate: str) -> None:
-    outcome = suite.run("-n", "0", "-k", "global.s0.9.ft", "--seeds", "1", "--gate", gate, fault=fault)
-    record = outcome.records[CASE]
-    assert complaints(record) == reasons
-    assert record["gate"]["status"] != "pass"
-    # A latency that is found wanting on a busy machine would turn the run red for a reason of its own.
-    if record["gate"]["status"] == "not-measured":
-        assert outcome.status == (gate == "strict"), outcome.output
-        assert (reasons[0] in outcome.output) is True
+def test_what_was_not_measured_is_red_when_strict(strict: Outcome) -> None:
+    assert strict.records.keys() == UNMEASURED.keys()
+    assert strict.failures == NOT_MEASURED
+
+
+def test_a_fault_is_only_reported_under_gate_report(reported: Outcome) -> None:
+    assert reported.gate(GROWN)[0] == "fail"
+    assert reported.failures == {}
