@@ -20,6 +20,13 @@ RUN = (
 )
 PLANTED = "planted-cora-node.spline"
 HANG_GUARD_S = 600.0
+# What caps the instruction sets of oneDNN, PyTorch and MKL.
+CAPS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")
+PROCESSORS = {
+    "own": {},
+    "AVX2": dict(zip(CAPS, ("AVX2", "avx2", "AVX2"), strict=True)),
+    "SSE4": dict(zip(CAPS, ("SSE41", "default", "SSE4_2"), strict=True)),
+}
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,12 @@ class Suite:
         self.folder = folder
         (folder / "tmp").mkdir()
 
-    def run(self, *options: str, cases: Mapping[str, str], faults: str = "hurry invent_memory") -> Outcome:
+    def run(
+        self, *options: str, cases: Mapping[str, str], faults: str = "hurry invent_memory", processor: str = "own"
+    ) -> Outcome:
         """One run of some cases, each with the faults of `tests.suite.faults` that are named for it, and with `faults`.
 
-        A run in which one hangs is interrupted when it does.
+        A run in which one hangs is interrupted when it does. `processor` names one of `PROCESSORS`.
         """
         files = {name: self.folder / name for name in ("results.json", "benchmarks.json", "failures.xml", "sign")}
         for path in files.values():
@@ -63,7 +72,7 @@ class Suite:
         written = ("--results", str(results), "--benchmark-json", str(benchmarks), "--junit-xml", str(failures))
         selection = ("--data", "planted", "--profile", "paper", "--seeds", "1", *map(_node_id, cases))
         command = [sys.executable, "-c", RUN, "-p", "tests.suite.faults", *selection, *written, *options]
-        environment = {"GNN_FAULT": " ".join((faults, *planted)), "GNN_FAULT_SIGN": str(sign)}
+        environment = {"GNN_FAULT": " ".join((faults, *planted)), "GNN_FAULT_SIGN": str(sign), **PROCESSORS[processor]}
         with self._started(command, environment) as process:
             try:
                 if "hang" in cases.values():

@@ -1,6 +1,7 @@
 """The gate, from the command line: green when nothing got worse, red with a sentence when something did.
 
-Four runs have all faults between them; two are interrupted while a case hangs, as by Ctrl-C.
+Four runs have all faults between them; two are interrupted while a case hangs, as by Ctrl-C. All are on processors that
+snapshots need not be from: what is green or red must not depend on that.
 """
 
 import json
@@ -19,31 +20,37 @@ NOT_MEASURED = {
     WITHOUT_USAGE: f"{PLANTED}.{WITHOUT_USAGE}: cpu_percent was not measured",
 }
 GROWN, DESTROYED, UNREADABLE, LOST = "global.s0.8", "global.s0.8.ft", "global.s0.5", "fine-grained.s0.5"
-FAULTY = {GROWN: "add_dense_tensor", DESTROYED: "reinitialise_weight", UNREADABLE: "damage_baseline"}
+DISAGREES = "fine-grained.s0.8"
+FAULTY = {
+    GROWN: "add_dense_tensor",
+    DESTROYED: "reinitialise_weight",
+    UNREADABLE: "damage_baseline",
+    DISAGREES: "disagreeing_runtime",
+}
 TIMED = ("latency_s", "speedup", "energy_j", "training_energy_j", "training_s", "measuring_s", "cpu_percent")
 
 
 @pytest.fixture(scope="module")
 def alone(suite: Suite) -> Outcome:
-    return suite.run("-n", "0", cases=GREEN | UNMEASURED, faults="hurry")
+    return suite.run("-n", "0", cases=GREEN | UNMEASURED, faults="hurry", processor="SSE4")
 
 
 @pytest.fixture(scope="module")
 def parallel(suite: Suite) -> Outcome:
-    return suite.run("-n", "2", cases=GREEN | FAULTY | {LOST: "crash_worker"})
+    return suite.run("-n", "2", cases=GREEN | FAULTY | {LOST: "crash_worker"}, processor="SSE4")
 
 
 # Cases of fewer seeds run before the dense one, which hangs, and those of as many after it.
 @pytest.fixture(scope="module")
 def strict(suite: Suite) -> Outcome:
-    return suite.run("-n", "0", "--gate", "strict", cases=UNMEASURED | {"dense": "hang"})
+    return suite.run("-n", "0", "--gate", "strict", cases=UNMEASURED | {"dense": "hang"}, processor="AVX2")
 
 
 @pytest.fixture(scope="module")
 def reported(suite: Suite) -> Outcome:
     # Of four cases one worker gets the first two.
     cases = {GROWN: FAULTY[GROWN], "dense": "hang", "global.s0.9.ft": "", "fine-grained.s0.9.ft": ""}
-    return suite.run("-n", "2", "--gate", "report", cases=cases)
+    return suite.run("-n", "2", "--gate", "report", cases=cases, processor="AVX2")
 
 
 def without_measurements(record: dict[str, Any]) -> dict[str, Any]:
@@ -69,10 +76,12 @@ def timed(outcome: Outcome, cases: Iterable[str]) -> list[str]:
 def test_a_run_is_green_when_nothing_got_worse_whether_all_was_measured_or_not(alone: Outcome) -> None:
     assert alone.status == 0, alone.output
     assert alone.failures == {}
-    assert {case: alone.gate(case) for case in GREEN} == dict.fromkeys(GREEN, ("pass", []))
-    assert {case: alone.gate(case) for case in UNMEASURED} == {
-        case: ("not-measured", [reason]) for case, reason in NOT_MEASURED.items()
-    }
+    # Last bits of another processor may leave one seed undecided.
+    assert {alone.gate(case)[0] for case in GREEN} <= {"pass", "undecided"}
+    for case, reason in NOT_MEASURED.items():
+        status, reasons = alone.gate(case)
+        assert status == "not-measured"
+        assert reason in reasons
     assert alone.records.keys() == (GREEN | UNMEASURED).keys()
 
 
@@ -95,6 +104,10 @@ def test_a_planted_fault_turns_the_run_red(parallel: Outcome, case: str, metric:
     assert f"baseline {stored[metric]:.6g}" in sentence
     assert "allowed is" in sentence
     assert sentence in parallel.failures[case]
+
+
+def test_a_runtime_that_disagrees_with_its_model_is_red(parallel: Outcome) -> None:
+    assert f"{PLANTED}.{DISAGREES}: runtime_difference is 0.001" in parallel.failures[DISAGREES]
 
 
 def test_a_damaged_baseline_is_refused(parallel: Outcome) -> None:
