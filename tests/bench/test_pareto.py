@@ -1,6 +1,7 @@
 """Pareto fronts, from records made by hand."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def sections(*records: Record) -> list[str]:
     titles: list[str] = []
     reporter = SimpleNamespace(section=titles.append, write_line=lambda _line: None)
     reported = {"record": records, **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ())}
-    session = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
+    session: Any = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
     conftest.show_tables(reporter, reported, session)
     return titles
 
