@@ -91,10 +91,12 @@ def _not_timed(records: Sequence[Mapping[str, Any]]) -> list[str]:
         for record in records
         if record["latency_s"]["compressed"] is None
     )
-    return [
-        shorten(f"latency of {cases} case{'s' * (cases > 1)} was not measured: {reason}", WIDTH, placeholder=" ...")
-        for reason, cases in reasons.items()
-    ]
+    if not reasons:
+        return []
+    (reason, _), cases = reasons.most_common(1)[0], reasons.total()
+    others = f" (and {len(reasons) - 1} more reasons, see --results)" if len(reasons) > 1 else ""
+    sentence = f"latency of {cases} case{'s' * (cases > 1)} was not measured: {reason}"
+    return [shorten(sentence, WIDTH - len(others), placeholder=" ...") + others]
 
 
 def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:

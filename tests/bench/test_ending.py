@@ -22,8 +22,8 @@ COLUMNS = 120
 ROWS = 60
 # The suite's header on real data.
 HEADER = 5
-# Where the session starts, three lines about workers, two about snapshots, and pytest's own summary.
-PYTESTS = 7
+# Where the session starts, two about workers, two about snapshots, two empty ones, and pytest's own summary.
+PYTESTS = 8
 CLASS = "intel-6-143-avx512vnni-torch2.13.0-1thread-cpu-kept"
 NOTHING = TimingBaseline(CLASS, None)
 LONG = "to save time: weights are decoded to FP32 before the first inference, and the same case stored in FP32 is timed"

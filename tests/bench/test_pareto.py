@@ -1,13 +1,12 @@
 """Pareto fronts, from records made by hand."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bench import conftest
 from bench.report.pareto import CRITERIA, NOT_TIMED, has_quantized, pareto_fronts
-from fixtures.results import REPORTED
-from fixtures.session import SESSION
 from tests.bench.made_up_records import Record, cells, made_up_record
 
 SECTION = "Pareto fronts: bytes, latency, accuracy"
@@ -142,9 +141,8 @@ def sections(*records: Record) -> list[str]:
     titles: list[str] = []
     reporter = SimpleNamespace(section=titles.append, write_line=lambda _line: None)
     reported = {"record": records, **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ())}
-    session = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
-    config = SimpleNamespace(stash={REPORTED: reported, SESSION: session}, option=SimpleNamespace(gate="report"))
-    conftest.pytest_terminal_summary(reporter, config)  # pyright: ignore[reportArgumentType]
+    session: Any = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
+    conftest.show_tables(reporter, reported, session)
     return titles
 
 

@@ -121,7 +121,7 @@ def test_what_it_cannot_do_is_refused(dense: Callable[[str], GraphModel]) -> Non
 
 
 def test_features_that_are_no_numbers_are_refused(tasks: dict[str, Task], tmp_path: Path) -> None:
-    task = tasks_of_every_kind()["graph-classification"]
+    task = copy.deepcopy(tasks_of_every_kind()["graph-classification"])
     task.collection.features[3, 1] = torch.nan  # pyright: ignore[reportAttributeAccessIssue]
     model = trained_model("gnnnet", tasks["graph-classification"], epochs=1)
     with pytest.raises(SettingError, match="only finite numbers can be quantized"):
