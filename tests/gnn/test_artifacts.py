@@ -30,7 +30,7 @@ def build():
 
 def read():
     artifact = ArtifactStore(folder / "store").load_or_build({"kind": "shared"}, build)
-    print(artifact.tensors["x"].tolist(), artifact.facts, flush=True)
+    os.write(1, f"{artifact.tensors['x'].tolist()} {artifact.facts}\\n".encode())  # One call: lines stay whole.
     os._exit(0)
 
 processes = [os.fork() or read() for _ in range(3)]
