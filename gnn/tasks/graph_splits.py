@@ -1,5 +1,6 @@
 """How graphs are dealt out to the training, validation and test part."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,22 @@ def random_split(graphs: int, seed: int) -> Split:
     train, validation = int(graphs * TRAINING_SHARE), int(graphs * VALIDATION_SHARE)
     order = torch.randperm(graphs, generator=torch.Generator().manual_seed(seed))
     return Split(*order.split([train, validation, graphs - train - validation]))
+
+
+def grouped_random_split(group: Tensor, seed: int) -> Split:
+    """The split of `random_split`, but all graphs of a group go to the part of the group's first graph.
+
+    Which graph is the first says nothing of the order of the seed, so the parts keep their sizes on average. Shape:
+    group [graphs] int64.
+    """
+    split = random_split(len(group), seed)
+    parts = (split.train, split.validation, split.test)
+    part = torch.empty_like(group)
+    for number, graphs in enumerate(parts):
+        part[graphs] = number
+    _, first, inverse = np.unique(group.numpy(), return_index=True, return_inverse=True)
+    part, order = part[first[inverse]], torch.cat(parts)
+    return Split(*(order[part[order] == number] for number in range(len(parts))))
 
 
 def scaffold_split(scaffold: Tensor) -> Split:

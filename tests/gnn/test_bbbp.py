@@ -13,6 +13,7 @@ from gnn.errors import DatasetError
 from gnn.tasks import DataSource, GraphClassification, Task, load_task
 from gnn.tasks.bbbp import BBBP, Molecules, label_and_smiles, load_bbbp, read_molecules
 from gnn.tasks.data_source import verify
+from gnn.tasks.graph_splits import random_split
 
 RAW = Path(__file__).parents[2].parent / "shared" / "data" / BBBP.folder
 ROWS = ["1,CCO", "0,O=N([O-])C", "1,c1ccccc1CC[Cl]", "0,not SMILES", "0,", "1,[Cl-].CC[NH3+]", "0,c1ccccc1C(=O)O"]
@@ -67,6 +68,11 @@ def test_molecules_share_a_scaffold_when_their_rings_are_the_same(few: Molecules
     assert few.scaffold.tolist() == [0, 1, 0, 1]
 
 
+def test_a_molecule_has_one_number_however_its_smiles_is_written() -> None:
+    rows = ["1,CCO", "0,c1ccccc1", "0,OCC", "1,C1=CC=CC=C1", "1,CCC", "1,C(O)C"]
+    assert read_molecules("\n".join(["BBBP,smiles", *rows])).molecule.tolist() == [0, 1, 0, 1, 2, 0]
+
+
 def test_reading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     # PyG switches these messages off for good when it reads a molecule.
     rdBase.EnableLog("rdApp.*")
@@ -119,6 +125,9 @@ def test_statistics_of_bbbp(raw: DataSource, store: ArtifactStore) -> None:
         "labels": 2,
         "nodes_per_graph": "2-132",
         "edges_per_graph": "1-145",
+        "molecules": 1975,
+        "repeated_rows": 124,
+        "contradicting_molecules": 10,
     }
     assert isinstance(task, GraphClassification)
     assert torch.bincount(task.collection.labels).tolist() == [479, 1560]
@@ -155,15 +164,40 @@ def test_no_scaffold_is_in_two_parts(source: DataSource, store: ArtifactStore) -
     assert sum(map(len, parts)) == len(set.union(*parts)) == 1025
 
 
+def parts_of(task: Task) -> tuple[Tensor, Tensor, Tensor]:
+    assert isinstance(task, GraphClassification)
+    return task.split.train, task.split.validation, task.split.test
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_molecule_is_in_one_part_of_the_clean_random_split(
+    source: DataSource, store: ArtifactStore, seed: int
+) -> None:
+    molecule, parts = load_bbbp(source, store).molecule, parts_of(load("bbbp", source, store, seed=seed))
+    sets = [set(molecule[part].tolist()) for part in parts]
+    assert sum(map(len, sets)) == len(set.union(*sets)) == len(molecule.unique()) < 2039
+    assert torch.cat(parts).sort().values.tolist() == list(range(2039))
+    assert [len(part) for part in parts] == pytest.approx([1631, 203, 205], abs=10)
+
+
+def test_a_molecule_is_in_one_part_of_the_scaffold_split(raw: DataSource, store: ArtifactStore) -> None:
+    molecule, parts = load_bbbp(raw, store).molecule, parts_of(load("bbbp-scaffold", raw, store))
+    sets = [set(molecule[part].tolist()) for part in parts]
+    assert sum(map(len, sets)) == len(set.union(*sets)) == 1975
+
+
+def test_the_papers_random_split_deals_out_rows_whatever_their_molecule(
+    source: DataSource, store: ArtifactStore
+) -> None:
+    task = load("bbbp", source, store, "paper", seed=1)
+    assert task.protocol == "paper"
+    expected = random_split(2039, seed=1)
+    assert all(map(torch.equal, parts_of(task), (expected.train, expected.validation, expected.test)))
+
+
 def test_the_random_split_is_new_for_every_seed_in_both_protocols(source: DataSource, store: ArtifactStore) -> None:
-    clean, paper, other = (
-        load("bbbp", source, store, *arguments) for arguments in (("clean", 0), ("paper", 0), ("clean", 1))
-    )
-    assert clean.sha256 == paper.sha256 != other.sha256
-    assert isinstance(other, GraphClassification)
-    split = other.split
-    assert (len(split.train), len(split.validation), len(split.test)) == (1631, 203, 205)
-    assert torch.cat([split.train, split.validation, split.test]).sort().values.tolist() == list(range(2039))
+    tasks = [load("bbbp", source, store, protocol, seed) for protocol in ("clean", "paper") for seed in (0, 1)]
+    assert len({task.sha256 for task in tasks}) == 4
 
 
 def test_planted_molecules_are_never_called_by_the_real_name(store: ArtifactStore) -> None:
@@ -178,4 +212,5 @@ def test_what_the_store_gives_back_is_what_was_read(raw: DataSource, store: Arti
     stored, read = load_bbbp(raw, store), read_molecules((raw.folder / "BBBP.csv").read_text())
     assert stored.skipped == read.skipped
     assert torch.equal(stored.scaffold, read.scaffold)
+    assert torch.equal(stored.molecule, read.molecule)
     assert all(torch.equal(tensor, read.collection.tensors[name]) for name, tensor in stored.collection.tensors.items())

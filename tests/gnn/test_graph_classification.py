@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gnn.tasks import GraphClassification, GraphCollection, Split
-from gnn.tasks.graph_splits import random_split, scaffold_split
+from gnn.tasks.graph_splits import grouped_random_split, random_split, scaffold_split
 
 GRAPHS = 10
 
@@ -113,6 +113,24 @@ def test_a_random_split_is_that_of_torch(graphs: int, seed: int) -> None:
         list(part.indices) for part in expected
     ]
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_without_repetitions_a_grouped_split_is_the_random_one() -> None:
+    split, expected = grouped_random_split(torch.arange(50), seed=3), random_split(50, seed=3)
+    assert torch.equal(split.train, expected.train)
+    assert torch.equal(split.validation, expected.validation)
+    assert torch.equal(split.test, expected.test)
+
+
+def test_a_group_goes_where_its_first_graph_goes_and_the_others_stay() -> None:
+    expected = random_split(50, seed=3)
+    tested, *further = expected.test.sort().values.tolist()[0], *expected.train.sort().values.tolist()[-2:]
+    group = torch.arange(50)
+    group[further] = tested
+    split = grouped_random_split(group, seed=3)
+    assert split.train.tolist() == [graph for graph in expected.train.tolist() if graph not in further]
+    assert split.validation.tolist() == expected.validation.tolist()
+    assert set(split.test.tolist()) == {*expected.test.tolist(), *further}
 
 
 def test_scaffolds_go_whole_to_the_first_part_with_room_and_late_ties_first() -> None:
