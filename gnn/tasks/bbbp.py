@@ -1,6 +1,8 @@
 """Molecules that do or do not pass the blood-brain barrier."""
 
+import csv
 import json
+import re
 from collections.abc import Hashable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gnn.artifacts import Artifact, ArtifactStore
+from gnn.errors import DatasetError
 from gnn.source_code import source_sha256
 from gnn.tasks.data_source import DataSource, RawDataset, verify
 from gnn.tasks.fingerprint import fingerprint
@@ -22,6 +25,7 @@ from gnn.tasks.registry import TaskRequest, register_task
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
+    from torch_geometric.data import Data
 
 
 def label_and_smiles(content: bytes) -> bytes:
@@ -45,7 +49,10 @@ BBBP = RawDataset(
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row that is no graph of the dataset: its line in the file (the header is line 1), its text, and why."""
+    """A row that is no graph of the dataset: its line in the file (the header is line 1), and why.
+
+    `smiles` is the whole row where it is not a label and a SMILES.
+    """
 
     line: int
     smiles: str
@@ -170,44 +177,89 @@ def _read(source: DataSource) -> Molecules:
 def read_molecules(text: str) -> Molecules:
     """Turn a csv file of labels 0 or 1 and SMILES, with a header, into graphs.
 
-    Rows that rdkit takes for no molecule are skipped, as PyG's MoleculeNet skips them, and listed.
+    Rows that are no label and SMILES are skipped and listed, and so are those that rdkit takes for no molecule, as
+    PyG's MoleculeNet skips them, and molecules that PyG has no features for. Blank lines at the end do not count. Raises `DatasetError` when the first line is no
+    header of a label and "smiles", or no row is a molecule.
     """
     # rdkit and PyG take seconds to import, so only the first run on a machine pays for them.
     from rdkit import Chem, rdBase  # noqa: PLC0415
 
+    header, *rows = text.rstrip().splitlines() or [""]
+    _check_header(header)
     molecules: list[Mol] = []
+    graphs: list[Data] = []
     labels: list[int] = []
     skipped: list[SkippedRow] = []
     with rdBase.BlockLogs():
-        for line, row in enumerate(text.splitlines()[1:], start=2):
-            label, smiles = row.split(",")
-            molecule = Chem.MolFromSmiles(smiles)
-            if molecule is None or molecule.GetNumAtoms() == 0:
-                skipped.append(SkippedRow(line, smiles, _why_no_molecule(smiles)))
+        for line, row in enumerate(rows, start=2):
+            smiles = row
+            try:
+                label, smiles = _label_and_smiles(row)
+                molecule = _molecule(smiles)
+                graphs.append(_graph(molecule))
+            except DatasetError as error:
+                skipped.append(SkippedRow(line, smiles, str(error)))
                 continue
             molecules.append(molecule)
-            labels.append(int(label))
+            labels.append(label)
+        if not molecules:
+            first = f" ({skipped[0]})" if skipped else ""
+            raise DatasetError(
+                f"none of {len(rows)} rows is a molecule{first}, expected rows of a label 0 or 1 and a SMILES; add one "
+                "such as 1,CCO"
+            )
         return Molecules(
-            _collect(molecules, torch.tensor(labels)),
+            _collect(graphs, torch.tensor(labels)),
             _number(Chem.MolToSmiles(molecule) for molecule in molecules),
             _number_scaffolds(molecules),
             tuple(skipped),
         )
 
 
-def _why_no_molecule(smiles: str) -> str:
+def _check_header(header: str) -> None:
+    if not re.fullmatch(r'[^,]*,\s*"?smiles"?\s*', header, re.IGNORECASE):
+        raise DatasetError(
+            f"line 1 is {header!r}, expected a header of two columns, the label and 'smiles'; put the line BBBP,smiles "
+            "before the molecules"
+        )
+
+
+def _label_and_smiles(row: str) -> tuple[int, str]:
+    try:
+        # Line by line: a quotation mark that is never closed must not swallow the lines after it.
+        fields = next(csv.reader([row], strict=True))
+    except csv.Error as error:
+        raise DatasetError(f"no row of a csv file: {error}") from None
+    if len(fields) != 2:
+        raise DatasetError(f"the number of fields is {len(fields)}, expected 2: a label and a SMILES")
+    label, smiles = fields
+    if label.strip() not in ("0", "1"):
+        raise DatasetError(f"the label is {label!r}, expected 0 or 1")
+    return int(label), smiles
+
+
+def _molecule(smiles: str) -> "Mol":
     from rdkit import Chem  # noqa: PLC0415
 
-    molecule = Chem.MolFromSmiles(smiles, sanitize=False)
-    if molecule is None:
-        return "no SMILES"
-    return "; ".join(problem.Message() for problem in Chem.DetectChemistryProblems(molecule)) or "no atoms"
+    molecule = Chem.MolFromSmiles(smiles)
+    if molecule is not None and molecule.GetNumAtoms():
+        return molecule
+    parsed = Chem.MolFromSmiles(smiles, sanitize=False)
+    if parsed is None:
+        raise DatasetError("no SMILES")
+    raise DatasetError("; ".join(problem.Message() for problem in Chem.DetectChemistryProblems(parsed)) or "no atoms")
 
 
-def _collect(molecules: "list[Mol]", labels: Tensor) -> GraphCollection:
+def _graph(molecule: "Mol") -> "Data":
     from torch_geometric.utils.smiles import from_rdmol  # noqa: PLC0415
 
-    graphs = [from_rdmol(molecule) for molecule in molecules]
+    try:
+        return from_rdmol(molecule)
+    except ValueError as error:
+        raise DatasetError(f"PyG has no number for a feature of an atom or a bond: {error}") from None
+
+
+def _collect(graphs: "list[Data]", labels: Tensor) -> GraphCollection:
     features = [cast(Tensor, graph.x).float() for graph in graphs]
     sizes = torch.tensor([len(rows) for rows in features])
     node_pointer = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])

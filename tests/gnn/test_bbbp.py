@@ -73,6 +73,59 @@ def test_a_molecule_has_one_number_however_its_smiles_is_written() -> None:
     assert read_molecules("\n".join(["BBBP,smiles", *rows])).molecule.tolist() == [0, 1, 0, 1, 2, 0]
 
 
+BAD_ROWS = {
+    ",CCC": ",CCC: the label is '', expected 0 or 1",
+    "nan,CCC": "nan,CCC: the label is 'nan', expected 0 or 1",
+    "1.0,CCC": "1.0,CCC: the label is '1.0', expected 0 or 1",
+    "2,CCC": "2,CCC: the label is '2', expected 0 or 1",
+    "-1,CCC": "-1,CCC: the label is '-1', expected 0 or 1",
+    "CCC": "CCC: the number of fields is 1, expected 2: a label and a SMILES",
+    "": ": the number of fields is 0, expected 2: a label and a SMILES",
+    "1,CCO,x": "1,CCO,x: the number of fields is 3, expected 2: a label and a SMILES",
+    "1,[Os+8]": "[Os+8]: PyG has no number for a feature of an atom or a bond: 8 is not in list",
+    '"1,CCC': '"1,CCC: no row of a csv file: unexpected end of data',
+    '1,"CCC"x': """1,"CCC"x: no row of a csv file: ',' expected after '"'""",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_a_bad_row_is_listed_with_what_is_wrong_and_the_others_are_read(row: str) -> None:
+    molecules = read_molecules("\n".join(["BBBP,smiles", "1,CCO", row, "0,CCC", ""]))
+    assert [str(skipped) for skipped in molecules.skipped] == [f"line 3: {BAD_ROWS[row]}"]
+    assert molecules.collection.labels.tolist() == [1, 0]
+
+
+def test_quoted_fields_and_blank_lines_at_the_end_are_read() -> None:
+    molecules = read_molecules('"BBBP","SMILES"\r\n"1","CCO"\r\n0,"CCC"\r\n\r\n  \r\n')
+    assert (molecules.collection.labels.tolist(), molecules.skipped) == ([1, 0], ())
+
+
+HEADER = "expected a header of two columns, the label and 'smiles'; put the line BBBP,smiles before the molecules"
+ROW = "expected rows of a label 0 or 1 and a SMILES; add one such as 1,CCO"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", f"line 1 is '', {HEADER}"),
+        ("\n\n", f"line 1 is '', {HEADER}"),
+        ("1,CCO\n0,CCC\n", f"line 1 is '1,CCO', {HEADER}"),
+        ("nan,CCO\n0,CCC\n", f"line 1 is 'nan,CCO', {HEADER}"),
+        ('"1,CCO\n0,CCC\n', f"line 1 is '\"1,CCO', {HEADER}"),
+        ("num,name,p_np,smiles\n1,a,1,CCO\n", f"line 1 is 'num,name,p_np,smiles', {HEADER}"),
+        ("BBBP,smiles\n", f"none of 0 rows is a molecule, {ROW}"),
+        (
+            "BBBP,smiles\n2,CCC\n1,\n",
+            f"none of 2 rows is a molecule (line 2: 2,CCC: the label is '2', expected 0 or 1), {ROW}",
+        ),
+    ],
+)
+def test_a_text_without_header_or_molecule_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        read_molecules(text)
+    assert str(caught.value) == sentence
+
+
 def test_reading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     # PyG switches these messages off for good when it reads a molecule.
     rdBase.EnableLog("rdApp.*")
