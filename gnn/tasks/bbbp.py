@@ -177,9 +177,9 @@ def _read(source: DataSource) -> Molecules:
 def read_molecules(text: str) -> Molecules:
     """Turn a csv file of labels 0 or 1 and SMILES, with a header, into graphs.
 
-    Rows that are no label and SMILES are skipped and listed, and so are those that rdkit takes for no molecule, as
-    PyG's MoleculeNet skips them, and molecules that PyG has no features for. Blank lines at the end do not count. Raises `DatasetError` when the first line is no
-    header of a label and "smiles", or no row is a molecule.
+    Skipped and listed are rows that are no label and SMILES, those that rdkit takes for no molecule, as PyG's
+    MoleculeNet skips them, and molecules that PyG has no features for. Blank lines at the end do not count. Raises
+    `DatasetError` when the first line is no header of a label and "smiles", or no row is a molecule.
     """
     # rdkit and PyG take seconds to import, so only the first run on a machine pays for them.
     from rdkit import Chem, rdBase  # noqa: PLC0415
