@@ -32,7 +32,7 @@ TIMED = ("latency_s", "speedup", "energy_j", "training_energy_j", "training_s", 
 
 @pytest.fixture(scope="module")
 def alone(suite: Suite) -> Outcome:
-    return suite.run("-n", "0", cases=GREEN | UNMEASURED, faults="hurry", processor="SSE4")
+    return suite.run("-n", "0", cases=GREEN | UNMEASURED, faults="hurry forbid_gpus", processor="SSE4")
 
 
 @pytest.fixture(scope="module")
