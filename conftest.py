@@ -4,6 +4,8 @@ pytest_plugins = [
     "fixtures.options",
     "fixtures.parallel_benchmark",
     "fixtures.session",
+    "fixtures.progress",
+    "fixtures.crashed_workers",
     "fixtures.cases",
     "fixtures.artifacts",
     "fixtures.measurement",
@@ -11,5 +13,4 @@ pytest_plugins = [
     "fixtures.speed",
     "fixtures.peak_memory",
     "fixtures.results",
-    "fixtures.progress",
 ]

@@ -56,7 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Generator[None]:  # noqa: ANN401
+def pytest_terminal_summary(
+    terminalreporter: Any,  # noqa: ANN401
+    exitstatus: int,
+    config: pytest.Config,
+) -> Generator[None]:
     """Print the table and the verdict after all else, and what turned the run red last of all.
 
     A failure that is one sentence stands there alone; one with a traceback keeps pytest's own section too.
@@ -70,15 +74,24 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Gen
         return (yield)
     finally:
         terminalreporter.stats.update(kept)
-        show(terminalreporter, config, failed)
+        # Neither Ctrl-C nor an error of a plugin lets all cases run.
+        ended = exitstatus not in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        show(terminalreporter, config, failed, interrupted=not ended)
 
 
-def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> None:  # noqa: ANN401
-    """Write everything that a reader of this run has to know."""
+def show(terminalreporter: Any, config: pytest.Config, failed: list[Any], *, interrupted: bool = False) -> None:  # noqa: ANN401
+    """Write everything that a reader of this run has to know; a table that cannot be made takes nothing with it."""
+    try:
+        if config.option.tables:
+            show_tables(terminalreporter, config.stash[REPORTED], config.stash[SESSION])
+    finally:
+        show_verdict(terminalreporter, config, failed, interrupted=interrupted)
+
+
+def show_verdict(terminalreporter: Any, config: pytest.Config, failed: list[Any], *, interrupted: bool) -> None:  # noqa: ANN401
+    """Write a row per case, how the run ended, and every reason."""
     reported, session = config.stash[REPORTED], config.stash[SESSION]
     records, write = reported["record"], terminalreporter.write_line
-    if config.option.tables:
-        show_tables(terminalreporter, reported, session)
     if records:
         terminalreporter.section("compressed graph neural networks")
         lines = [*notes(records), *open_questions(records), *ungated(reported, session)]
@@ -88,7 +101,7 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
         )
         write(f"{measuring}; --tables prints more, --results FILE keeps every record")
     if records or failed:
-        write(verdict(records, len(failed), len(reported["broken"]), session.gate))
+        write(verdict(records, len(failed), len(reported["broken"]), session.gate, interrupted=interrupted))
     elif session.gate == "strict" and not config.option.collectonly:
         write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
     for report in failed:
@@ -112,7 +125,8 @@ def ungated(reported: Reported, session: BenchSession) -> list[str]:
 
 def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401
     """Write the paper's tables beside what was measured, and one line per speed."""
-    records, laboratory = reported["record"], session.laboratory
+    records = [record for record in reported["record"] if not record.get("not_finite")]
+    laboratory = session.laboratory
     asked = {record["task"] for record in records}
     statistics = {name: laboratory.task(name).statistics for name in TASKS if name in asked}
     fronts = pareto_fronts(records) if has_quantized(records) else ""

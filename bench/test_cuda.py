@@ -12,7 +12,7 @@ from fixtures.clocks import clock_for
 from fixtures.energy import EnergyMeter
 from fixtures.latency import BlockProtocol, block_minima
 from fixtures.memory import peak_cuda_bytes
-from fixtures.session import BenchSession
+from fixtures.session import BenchSession, cuda_devices
 from gnn.case import Case
 from gnn.compression import Dense
 from gnn.experiment import base_model
@@ -32,8 +32,9 @@ def test_on_a_gpu(
     task_name: str, model: str, bench_session: BenchSession, record_property: Callable[[str, object], None]
 ) -> None:
     """A model says on the GPU what it says on the processor; its latency, energy and memory there are shown."""
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device, and PyTorch sees none on this machine")
+    count, said = cuda_devices()
+    if not count:
+        pytest.skip(f"needs a CUDA device, and PyTorch sees none on this machine{said}")
     laboratory = bench_session.laboratory
     case = Case(task_name, model, Dense()).on(laboratory.sources[task_name])
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):

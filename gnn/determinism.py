@@ -20,7 +20,9 @@ def deterministic(seed: int) -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     filling = memory.fill_uninitialized_memory
-    with torch.random.fork_rng():
+    # Counting devices asks the driver, which may warn; where CUDA was never used it has no random numbers to keep.
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices, device_type="cuda"):
         torch.manual_seed(seed)
         torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True)

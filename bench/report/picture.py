@@ -45,7 +45,8 @@ def main() -> None:
 
 
 def _of_model(records: Sequence[Mapping[str, Any]], name: str | None) -> Sequence[Mapping[str, Any]]:
-    found = [record for record in records if name in (None, case_name(record))]
+    # What is not finite is no place to draw a point at.
+    found = [record for record in records if name in (None, case_name(record)) and not record.get("not_finite")]
     if name and not found:
         models = ", ".join(sorted({case_name(record) for record in records}))
         raise GnnError(f"the results hold no case of {name!r}; they have: {models}")

@@ -27,13 +27,13 @@ def results_page(document: Mapping[str, Any]) -> str:
         document: What --results wrote.
 
     Returns:
-        The text of the page. A cell is a dash where its case was not run.
+        The text of the page. A cell is a dash where its case was not run, or a number of it is not finite.
 
     Raises:
         GnnError: The document is no results file, or holds no case.
     """
     check(document)
-    by_id = {record["id"]: record for record in document["cases"]}
+    by_id = {record["id"]: record for record in document["cases"] if not record.get("not_finite")}
     sections = (models_section(by_id), compression_section(by_id), integers_section(by_id))
     run = "\n".join(f"- {line}" for line in _run(document))
     return "\n\n".join(part for part in ("# Results", INTRODUCTION, run, *sections) if part) + "\n"

@@ -48,11 +48,12 @@ def _movement(record: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:
-    accuracy, energy = record["accuracy"], record["energy_j"]
+    accuracy, drop, energy = record["accuracy"], record["accuracy_drop"]["mean"], record["energy_j"]
     std = "" if accuracy["std"] is None else f" ± {accuracy['std']:.3f}"
+    change = "" if drop is None else f" ({0.0 - drop:+.3f})"
     return [
         record["id"].split(".", 2)[2],
-        f"{accuracy['mean']:.3f}{std} ({0.0 - record['accuracy_drop']['mean']:+.3f})",
+        "-" if accuracy["mean"] is None else f"{accuracy['mean']:.3f}{std}{change}",
         f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
         _latency(record["latency_s"]["compressed"], record["speedup"]["compression"]),
         "-" if energy["value"] is None else f"{energy['value']:.2g} ({energy['source']})",
@@ -113,13 +114,17 @@ def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*sentences[: OPEN_LINES - 1], f"{left} more cases like this: see the gate's reasons in --results"]
 
 
-def verdict(records: Sequence[Mapping[str, Any]], failed: int, broken: int, gate: str) -> str:
+def verdict(
+    records: Sequence[Mapping[str, Any]], failed: int, broken: int, gate: str, *, interrupted: bool = False
+) -> str:
     """Say in one sentence how the run ended: `failed` tests are red, of which `broken` gave no result."""
     count = Counter(status(record) for record in records)
     counted = ", ".join(f"{count[name]} {name}" for name in reversed(MOVED) if count[name])
     if failed:
         lost = f", {broken} of them without a result" if broken else ""
         return f"RED under --gate {gate}: {failed} failed{lost} ({counted})"
+    if interrupted:
+        return f"INTERRUPTED under --gate {gate}: {len(records)} cases ({counted}), and nothing is known of the others"
     return f"GREEN under --gate {gate}: {len(records)} cases ({counted})"
 
 

@@ -1,5 +1,6 @@
 """The case of a GPU, as far as a machine without one can run it."""
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -51,3 +52,10 @@ def test_the_sentence_has_memory_and_energy() -> None:
     found = {"model": "a.b", "device": "A100", "latency_s": 0.001, "processor_latency_s": 0.01, "peak_bytes": 3_000_000}
     sentence = cuda_sentence({**found, "energy_j": 0.25, "energy_source": "nvml"})
     assert sentence == "a.b on A100: 1 ms, on the processor 10 ms; 3.0 MB of tensors at most, 0.25 J (nvml)"
+
+
+def test_a_gpu_that_cannot_be_used_is_skipped_with_what_pytorch_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: warnings.warn("the driver is too old", stacklevel=1))
+    unused: Any = None
+    with pytest.raises(pytest.skip.Exception, match=r"PyTorch sees none on this machine \(the driver is too old\)"):
+        module.test_on_a_gpu("cora-node", "spline", unused, unused)

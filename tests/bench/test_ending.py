@@ -113,6 +113,21 @@ def test_judging_nothing_is_red_where_the_gate_is_strict(gate: str, collectonly:
     assert all(line.startswith("RED under --gate strict: no case was selected") for line in found)
 
 
+def test_tables_that_cannot_be_made_do_not_take_the_verdict_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("nothing was timed")
+
+    monkeypatch.setattr(conftest, "show_tables", broken)
+    lines: list[str] = []
+    ending = Ending([record("a.b.dense")])
+    reporter = SimpleNamespace(write_line=lines.append, section=lines.append)
+    stash = {REPORTED: ending.reported, SESSION: ending.session}
+    config = SimpleNamespace(stash=stash, option=SimpleNamespace(tables=True, collectonly=False))
+    with pytest.raises(ZeroDivisionError):
+        conftest.show(reporter, cast(pytest.Config, config), [])
+    assert lines[-1] == "GREEN under --gate enforce: 1 cases (1 pass)"
+
+
 SUITE = """
 import pytest
 

@@ -244,3 +244,16 @@ def test_a_file_that_holds_no_results_is_refused_with_one_sentence(
 def test_a_document_without_its_fields_raises() -> None:
     with pytest.raises(GnnError, match="lacks schema"):
         results_page({"cases": [record("a.b.dense")]})
+
+
+def test_a_case_whose_numbers_are_not_finite_is_counted_and_stands_in_no_table() -> None:
+    odd = made_up_record(
+        "cora-node.spline.dense",
+        accuracy={"values": [None], "mean": None, "std": None},
+        not_finite={"accuracy.values.0": "nan"},
+        gate={"status": "fail"},
+    )
+    page = results_page(document(odd, record("bbbp.gin.dense")))
+    assert "Cases: 2" in page
+    assert "1 fail, 1 pass" in page
+    assert not [line for line in page.splitlines() if line.startswith("| cora-node.spline ")]

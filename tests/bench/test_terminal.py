@@ -224,3 +224,13 @@ def test_what_another_tool_quantized_is_one_sentence() -> None:
 
 def test_what_measuring_took_is_a_share_of_the_run() -> None:
     assert measuring_sentence(12.4, 400.0) == "measuring took 12 of 400 s (3.1% of the run)"
+
+
+def test_an_accuracy_that_is_no_number_is_a_dash() -> None:
+    record = made_up_record("a.b.dense", accuracy={"mean": None, "std": None}, accuracy_drop={"mean": None})
+    assert summary_table([record]).splitlines()[-1].split()[:2] == ["dense", "-"]
+
+
+def test_an_interrupted_run_is_not_green() -> None:
+    found = verdict([made_up_record("a.b.dense")], 0, 0, "enforce", interrupted=True)
+    assert found == "INTERRUPTED under --gate enforce: 1 cases (1 pass), and nothing is known of the others"

@@ -67,3 +67,10 @@ def test_a_seed_gives_the_same_numbers_and_another_seed_others() -> None:
             drawn.append(torch.rand(4))
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_where_cuda_was_never_used_nobody_counts_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("devices were counted"))
+    with deterministic(seed=0):
+        torch.rand(1)

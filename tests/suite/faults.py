@@ -156,6 +156,17 @@ def hang(patch: pytest.MonkeyPatch) -> None:
     before_record(patch, wait)
 
 
+def forbid_gpus(patch: pytest.MonkeyPatch) -> None:
+    """Fail whoever asks PyTorch or NVML for GPUs, as nobody may in a run on the processor."""
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("a GPU was asked for")
+
+    for name in ("is_available", "device_count", "current_device", "get_device_properties", "init", "synchronize"):
+        patch.setattr(torch.cuda, name, asked)
+    patch.setattr("pynvml.nvmlInit", asked)
+
+
 def hurry(patch: pytest.MonkeyPatch) -> None:
     """Compare latencies as briefly as possible; such ratios say nothing, so no rule is asked about them."""
     from fixtures import measurement  # noqa: PLC0415
@@ -188,6 +199,7 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         crash_worker,
         damage_baseline,
         disagreeing_runtime,
+        forbid_gpus,
         forget_baseline,
         forget_usage,
         hang,
