@@ -17,13 +17,17 @@ from bench.report.terminal import (
     measuring_sentence,
     notes,
     open_questions,
+    snapshot_notes,
     summary_table,
     tracing_sentence,
     verdict,
 )
+from fixtures.against import against, check_revision
 from fixtures.peak_memory import PeakMemory
+from fixtures.records import METRICS
 from fixtures.results import REPORTED, Reported
-from fixtures.session import SESSION, BenchSession, open_session
+from fixtures.selection import SELECTION, follow_cases
+from fixtures.session import REDDENED, SESSION, BenchSession, open_session
 from fixtures.speed import Speed
 from gnn.errors import SettingError
 
@@ -48,9 +52,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Find the data and the rules before anything is collected."""
-    open_session(config, TASKS, Path(__file__).with_name("thresholds.toml"))
+    rules = Path(__file__).with_name("thresholds.toml")
+    open_session(config, TASKS, rules)
+    session, case_ids = config.stash[SESSION], [row.case.id for row in TABLE]
     try:
-        config.stash[SESSION].rules.check_patterns([row.case.id for row in TABLE])
+        session.rules.check_patterns(case_ids)
+        session.rules.check_metrics(METRICS)
+        session.timing.check_cases(case_ids)
+        follow_cases(config, TABLE)
+        if config.option.against is not None:
+            check_revision(config.rootpath, config.option.against)
     except SettingError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -81,16 +92,23 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any]) -> Non
         show_tables(terminalreporter, reported, session)
     if records:
         terminalreporter.section("compressed graph neural networks")
-        lines = [*notes(records), *open_questions(records), *ungated(reported, session)]
+        snapshots = [] if session.updating else snapshot_notes(records, session.rules.allowances)
+        lines = [*notes(records), *snapshots, *open_questions(records), *ungated(reported, session)]
         write("\n".join([summary_table(records), *lines]))
         measuring = measuring_sentence(
             sum(record["measuring_s"] for record in records), time.monotonic() - session.start_s
         )
         write(f"{measuring}; --tables prints more, --results FILE keeps every record")
-    if records or failed:
-        write(verdict(records, len(failed), len(reported["broken"]), session.gate))
-    elif session.gate == "strict" and not config.option.collectonly:
-        write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
+    sentences = config.stash.get(REDDENED, [])
+    red = len(failed) + len(sentences)
+    if records or red:
+        write(verdict(records, red, len(reported["broken"]), session.gate, len(config.stash[SELECTION].profile_cases)))
+    elif not config.option.collectonly and not any(reported.values()):
+        write("RED: nothing was selected, so nothing was judged; see -k, -m, --case and --profile")
+    if config.option.against is not None:
+        write(against(config.rootpath, config.option.against, session))
+    for sentence in sentences:
+        write(sentence)
     for report in failed:
         write(only_sentence(report) or f"{report.nodeid} broke, see its traceback above")
 
