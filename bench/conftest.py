@@ -24,7 +24,6 @@ from bench.report.terminal import (
 )
 from fixtures.against import against, check_revision
 from fixtures.peak_memory import PeakMemory
-from fixtures.records import METRICS
 from fixtures.results import REPORTED, Reported
 from fixtures.selection import SELECTION, follow_cases
 from fixtures.session import REDDENED, SESSION, BenchSession, open_session
@@ -52,12 +51,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Find the data and the rules before anything is collected."""
-    rules = Path(__file__).with_name("thresholds.toml")
-    open_session(config, TASKS, rules)
+    open_session(config, TASKS, Path(__file__).with_name("thresholds.toml"))
     session, case_ids = config.stash[SESSION], [row.case.id for row in TABLE]
     try:
         session.rules.check_patterns(case_ids)
-        session.rules.check_metrics(METRICS)
+        session.rules.check_metrics()
         session.timing.check_cases(case_ids)
         follow_cases(config, TABLE)
         if config.option.against is not None:
