@@ -9,6 +9,7 @@ pytest_plugins = [
     "fixtures.cases",
     "fixtures.artifacts",
     "fixtures.measurement",
+    "fixtures.acceptance",
     "fixtures.gate",
     "fixtures.speed",
     "fixtures.peak_memory",

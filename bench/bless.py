@@ -1,4 +1,7 @@
-"""Accept what is measured now as the new baselines: python -m bench.bless [options] [options of pytest]."""
+"""Accept what is measured now as snapshots and accepted ratios: python -m bench.bless [options] [options of pytest].
+
+--case ID accepts one case and no other; * stands for anything, and it may be given again.
+"""
 
 import argparse
 import json
@@ -10,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from fixtures.allocator import fix_allocator
@@ -28,7 +32,7 @@ SHOWN = 3
 
 
 def check_clean(status: str) -> None:
-    """Raise `SettingError` when `git status --porcelain` lists anything: baselines must belong to a commit."""
+    """Raise `SettingError` when `git status --porcelain` lists anything: what is accepted must belong to a commit."""
     files = [line[3:] for line in status.splitlines()]
     if files:
         some = ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
@@ -77,24 +81,49 @@ def look_ratios(look: Mapping[str, Any], rules: Rules) -> Ratios:
 
 
 def run_suite(arguments: Sequence[str], results: Path) -> int:
-    """Run the suite; with --snapshot-update it leaves the snapshots of cases that fail or do not run as they are."""
+    """Run the suite; with --snapshot-update it leaves the snapshots of cases that fail or do not run as they are.
+
+    Raises `SettingError` for a run that did not end by itself.
+    """
     command = [sys.executable, "-m", "pytest", "bench", "-n", "auto", "--results", str(results), *arguments]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603
-    if not results.exists():
-        raise SettingError("the suite ended before it wrote results, so no ratio was changed; see its output")
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not results.exists():
+        raise SettingError(f"the suite ended with status {status}, so no ratio was changed; see its output")
     return status
 
 
 def update_ratios(looks: Sequence[Mapping[str, Any]], folder: Path) -> str:
-    """Write the ratios of some looks to the file of their machine class; a sentence about what changed."""
+    """Write the ratios of some looks to the file of their machine class, and print first what that changes.
+
+    Returns a sentence about it; raises `SettingError` where the file cannot be written.
+    """
     machine = looks[0]["machine"]
     name = machine["class"]
     kept = {case: dict(ratios) for case, ratios in (TimingBaseline.read(folder, name).cases or {}).items()}
     ratios = blessed(looks, kept)
     document = {"machine_class": name, "machine": machine, "cases": ratios}
-    write_atomically(folder / f"{name}.json", (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+    print("\n".join(ratio_changes(ratios, kept)), flush=True)
+    path = folder / f"{name}.json"
+    try:
+        write_atomically(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+    except OSError as error:
+        raise SettingError(f"{path} was not written ({error.strerror}); what was there stays as it was") from error
     changed = sum(kept.get(case) != values for case, values in ratios.items())
     return f"{changed} cases of {name} have new ratios, {len(ratios) - changed} keep theirs"
+
+
+def ratio_changes(ratios: Ratios, kept: Ratios) -> list[str]:
+    """A line for each accepted ratio that changes, the largest loss first."""
+    changed = []
+    for case, values in ratios.items():
+        for metric, now in values.items():
+            before = kept.get(case, {}).get(metric)
+            if before is None:
+                changed.append((0.0, f"accepted: {case}: {metric} {now:.4g} (new)"))
+            elif before != now:
+                change = now / before - 1
+                changed.append((change, f"accepted: {case}: {metric} {before:.4g} -> {now:.4g} ({change:+.1%})"))
+    return [line for _, line in sorted(changed)] or ["accepted: nothing changes in the ratios"]
 
 
 def bless(options: argparse.Namespace, arguments: Sequence[str]) -> int:

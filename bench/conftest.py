@@ -17,13 +17,16 @@ from bench.report.terminal import (
     measuring_sentence,
     notes,
     open_questions,
+    snapshot_notes,
     summary_table,
     tracing_sentence,
     verdict,
 )
+from fixtures.against import against, check_revision
 from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED, Reported
-from fixtures.session import SESSION, BenchSession, open_session
+from fixtures.selection import SELECTION, follow_cases
+from fixtures.session import REDDENED, SESSION, BenchSession, open_session
 from fixtures.speed import Speed
 from gnn.errors import SettingError
 
@@ -49,8 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Find the data and the rules before anything is collected."""
     open_session(config, TASKS, Path(__file__).with_name("thresholds.toml"))
+    session, case_ids = config.stash[SESSION], [row.case.id for row in TABLE]
     try:
-        config.stash[SESSION].rules.check_patterns([row.case.id for row in TABLE])
+        session.rules.check_patterns(case_ids)
+        session.rules.check_metrics()
+        session.timing.check_cases(case_ids)
+        follow_cases(config, TABLE)
+        if config.option.against is not None:
+            check_revision(config.rootpath, config.option.against)
     except SettingError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -94,16 +103,24 @@ def show_verdict(terminalreporter: Any, config: pytest.Config, failed: list[Any]
     records, write = reported["record"], terminalreporter.write_line
     if records:
         terminalreporter.section("compressed graph neural networks")
-        lines = [*notes(records), *open_questions(records), *ungated(reported, session)]
+        snapshots = [] if session.updating else snapshot_notes(records, session.rules.allowances)
+        lines = [*notes(records), *snapshots, *open_questions(records), *ungated(reported, session)]
         write("\n".join([summary_table(records), *lines]))
         measuring = measuring_sentence(
             sum(record["measuring_s"] for record in records), time.monotonic() - session.start_s
         )
         write(f"{measuring}; --tables prints more, --results FILE keeps every record")
-    if records or failed:
-        write(verdict(records, len(failed), len(reported["broken"]), session.gate, interrupted=interrupted))
-    elif session.gate == "strict" and not config.option.collectonly:
-        write("RED under --gate strict: no case was selected, so nothing was judged; see -k, -m and --profile")
+    sentences = config.stash.get(REDDENED, [])
+    red = len(failed) + len(sentences)
+    if records or red:
+        asked = len(config.stash[SELECTION].profile_cases)
+        write(verdict(records, red, len(reported["broken"]), session.gate, asked, interrupted=interrupted))
+    elif not config.option.collectonly and not any(reported.values()):
+        write("RED: nothing was selected, so nothing was judged; see -k, -m, --case and --profile")
+    if config.option.against is not None:
+        write(against(config.rootpath, config.option.against, session))
+    for sentence in sentences:
+        write(sentence)
     for report in failed:
         write(only_sentence(report) or f"{report.nodeid} broke, see its traceback above")
 

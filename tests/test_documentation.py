@@ -79,6 +79,8 @@ def command(module: str, arguments: list[str], environment: dict[str, str], fold
 def collected(arguments: list[str]) -> list[str]:
     """Arguments with which pytest only collects; of the unit tests, which are many, one file."""
     some = ["tests/test_architecture.py" if argument == "tests" else argument for argument in arguments]
+    # The ids of real cases are not those of planted ones.
+    some = [f"planted-{word}" if before == "--case" else word for before, word in zip(["", *some], some, strict=False)]
     # Importing hypothesis takes longer than anything else here.
     return [
         *some,

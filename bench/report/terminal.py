@@ -9,6 +9,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from fixtures.thresholds import Allowance
+
 HEADERS = ("case", "accuracy (vs dense)", "bytes (fewer)", "ms (faster)", "joules (source)", "gate")
 UNEXPLAINED = "no reason was recorded"
 WIDTH = 118
@@ -100,6 +102,22 @@ def _not_timed(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [shorten(sentence, WIDTH - len(others), placeholder=" ...") + others]
 
 
+def snapshot_notes(records: Sequence[Mapping[str, Any]], allowances: Sequence[Allowance]) -> list[str]:
+    """Say which cases have no snapshot to be compared with, and which have one that allows sizes to differ."""
+    found = [record["snapshot"] for record in records]
+    foreign = sum(snapshot["foreign"] for snapshot in found if snapshot)
+    lines = []
+    if missing := found.count(None):
+        lines.append(f"{missing} case{'s have' if missing > 1 else ' has'} no accepted values yet")
+    if foreign:
+        share = max((allowance.relative or 0.0 for allowance in allowances if allowance.exact), default=0.0)
+        lines.append(
+            f"sizes within {share:.0%}: {foreign} of {len(found) - missing} snapshots are from another instruction set "
+            "(or vendor, or build of torch)"
+        )
+    return lines
+
+
 def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Give a line to each case that is neither red nor a plain pass: what is undecided, not measured, or better."""
     moved = sorted((record for record in records if status(record) not in ("pass", "fail")), key=_movement)
@@ -115,17 +133,28 @@ def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def verdict(
-    records: Sequence[Mapping[str, Any]], failed: int, broken: int, gate: str, *, interrupted: bool = False
+    records: Sequence[Mapping[str, Any]],
+    failed: int,
+    broken: int,
+    gate: str,
+    profile_cases: int,
+    *,
+    interrupted: bool = False,
 ) -> str:
-    """Say in one sentence how the run ended: `failed` tests are red, of which `broken` gave no result."""
+    """Say in one sentence how the run ended, and how many of the profile's cases it judged.
+
+    `failed` tests or other things are red, and `broken` tests gave no result.
+    """
     count = Counter(status(record) for record in records)
+    judged = "" if len(records) == profile_cases else f", judged {len(records)} of {profile_cases} cases"
     counted = ", ".join(f"{count[name]} {name}" for name in reversed(MOVED) if count[name])
     if failed:
         lost = f", {broken} of them without a result" if broken else ""
-        return f"RED under --gate {gate}: {failed} failed{lost} ({counted})"
+        return f"RED under --gate {gate}: {failed} failed{lost}{judged} ({counted})"
+    judged = judged.removeprefix(", ") or f"{len(records)} cases"
     if interrupted:
-        return f"INTERRUPTED under --gate {gate}: {len(records)} cases ({counted}), and nothing is known of the others"
-    return f"GREEN under --gate {gate}: {len(records)} cases ({counted})"
+        return f"INTERRUPTED under --gate {gate}: {judged} ({counted}), and nothing is known of the others"
+    return f"GREEN under --gate {gate}: {judged} ({counted})"
 
 
 def tracing_sentence(tracing: Mapping[str, Any]) -> str:

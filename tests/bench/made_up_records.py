@@ -57,6 +57,7 @@ def made_up_record(case_id: str, **changes: object) -> Record:
         "cpu_percent": 99.4,
         "memory_bytes": {"peak_rss": 612_000_000, "weights": 4000},
         "not_applicable": {},
+        "snapshot": {"sha256": "a" * 64, "foreign": False},
         "measuring_s": 4.5,
         "gate": {"status": "pass", "reasons": [], "improvements": []},
         **changes,

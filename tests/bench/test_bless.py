@@ -1,7 +1,9 @@
 """New baselines come from a commit, from cases that are sound, and from machines whose timings compare."""
 
 import argparse
+import errno
 import json
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +106,42 @@ def test_ratios_are_written_beside_those_that_stay(tmp_path: Path) -> None:
     sentence = update_ratios([made_up_results(made_up_record("b", 2.5))], tmp_path)
     assert sentence == f"1 cases of {CLASS} have new ratios, 1 keep theirs"
     assert stored(tmp_path) == {"a": {"speedup.compression": 1.5}, "b": {"speedup.compression": 2.5}}
+
+
+def test_what_changes_is_shown_before_it_is_written_the_largest_loss_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratios = {"a": 2.0, "b": 4.0, "c": 1.0}
+    update_ratios([made_up_results(*(made_up_record(case, ratio) for case, ratio in ratios.items()))], tmp_path)
+    kept, shown = stored(tmp_path), []
+    capsys.readouterr()
+
+    def full(*_: object) -> None:
+        shown.extend(capsys.readouterr().out.splitlines())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    new = made_up_results(*(made_up_record(case, ratio) for case, ratio in {**ratios, "a": 2.2, "b": 1.0}.items()))
+    new["cases"].append(made_up_record("d", 3.0))
+    with pytest.raises(
+        SettingError, match=rf"{CLASS}.json was not written \(No space left on device\); what was there"
+    ):
+        update_ratios([new], tmp_path)
+    assert shown == [
+        "accepted: b: speedup.compression 4 -> 1 (-75.0%)",
+        "accepted: d: speedup.compression 3 (new)",
+        "accepted: a: speedup.compression 2 -> 2.2 (+10.0%)",
+    ]
+    assert stored(tmp_path) == kept
+
+
+def test_a_run_that_did_not_end_by_itself_changes_no_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = tmp_path / "results.json"
+    results.touch()
+    done = SimpleNamespace(returncode=int(pytest.ExitCode.INTERRUPTED))
+    monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=lambda *_, **__: done))
+    with pytest.raises(SettingError, match="ended with status 2, so no ratio was changed"):
+        module.run_suite([], results)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from bench import conftest
 from bench.matrix import TABLE
 from fixtures.progress import LINES
 from fixtures.results import KINDS, REPORTED
-from fixtures.session import SESSION, BenchSession
+from fixtures.selection import SELECTION, Selection
+from fixtures.session import REDDENED, SESSION, BenchSession
 from fixtures.timing_baseline import TimingBaseline
 from gnn.tasks import PLANTED_PREFIX
 from tests.bench.made_up_records import Record, made_up_record
@@ -64,20 +65,26 @@ class Ending:
 
     def __init__(self, records: Sequence[Record], gate: str = "enforce", timing: TimingBaseline = NOTHING) -> None:
         self.reported: dict[str, list[Any]] = {kind: [] for kind in (*KINDS, "broken")} | {"record": list(records)}
-        self.session = SimpleNamespace(gate=gate, timing=timing, start_s=time.monotonic() - 12_345.6)
+        rules = SimpleNamespace(allowances=())
+        start_s = time.monotonic() - 12_345.6
+        self.session = SimpleNamespace(gate=gate, timing=timing, start_s=start_s, rules=rules, updating=False)
+        self.selection = SimpleNamespace(profile_cases=[record["id"] for record in records])
+        self.sentences: list[str] = []
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.stash[REPORTED] = self.reported
         config.stash[SESSION] = cast(BenchSession, self.session)
-        config.option.tables = False
+        config.stash[SELECTION] = cast(Selection, self.selection)
+        config.option.tables, config.option.against = False, None
 
 
 def shown(ending: Ending, *, collectonly: bool = False) -> list[str]:
     """The lines that the suite itself writes at the end."""
     lines: list[str] = []
     reporter = SimpleNamespace(write_line=lambda text: lines.extend(str(text).split("\n")), section=lines.append)
-    stash = {REPORTED: ending.reported, SESSION: ending.session}
-    option = SimpleNamespace(tables=False, collectonly=collectonly)
+    stash = {REPORTED: ending.reported, SESSION: ending.session, SELECTION: ending.selection}
+    stash[REDDENED] = ending.sentences
+    option = SimpleNamespace(tables=False, collectonly=collectonly, against=None)
     conftest.show(reporter, cast(pytest.Config, SimpleNamespace(stash=stash, option=option)), [])
     return lines
 
@@ -103,14 +110,22 @@ def test_what_is_not_gated_is_counted_over_cases_and_speeds() -> None:
     assert not [line for line in shown(gated) if "not gated" in line]
 
 
-@pytest.mark.parametrize(
-    ("gate", "collectonly", "lines"),
-    [("strict", False, 1), ("enforce", False, 0), ("report", False, 0), ("strict", True, 0)],
-)
-def test_judging_nothing_is_red_where_the_gate_is_strict(gate: str, collectonly: bool, lines: int) -> None:
-    found = shown(Ending([], gate), collectonly=collectonly)
-    assert len(found) == lines
-    assert all(line.startswith("RED under --gate strict: no case was selected") for line in found)
+@pytest.mark.parametrize("gate", ["report", "enforce", "strict"])
+def test_a_run_that_selects_nothing_says_so_whatever_the_gate(gate: str) -> None:
+    ending = Ending([], gate)
+    (line,) = shown(ending)
+    assert line == "RED: nothing was selected, so nothing was judged; see -k, -m, --case and --profile"
+    assert shown(ending, collectonly=True) == []
+    ending.reported["speed"] = [{"minimum_ratio": None}]
+    assert shown(ending) == []
+
+
+def test_what_no_test_is_to_blame_for_is_red_and_stands_last() -> None:
+    ending = Ending([record("a.b.dense")])
+    ending.sentences, ending.selection.profile_cases = ["a.b.c was not written"], ["a.b.dense", "a.b.c"]
+    *_, verdict, sentence = shown(ending)
+    assert verdict == "RED under --gate enforce: 1 failed, judged 1 of 2 cases (1 pass)"
+    assert sentence == "a.b.c was not written"
 
 
 def test_tables_that_cannot_be_made_do_not_take_the_verdict_with_them(monkeypatch: pytest.MonkeyPatch) -> None:

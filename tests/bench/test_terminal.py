@@ -13,10 +13,12 @@ from bench.report.terminal import (
     measuring_sentence,
     notes,
     open_questions,
+    snapshot_notes,
     summary_table,
     tracing_sentence,
     verdict,
 )
+from fixtures.thresholds import Allowance
 from tests.bench.made_up_records import Record, made_up_record
 
 
@@ -178,13 +180,26 @@ def test_many_open_questions_are_counted_and_long_ones_cut() -> None:
     assert lines[0].endswith(" ...")
 
 
+def test_what_snapshots_do_not_guard_is_said_once() -> None:
+    exact = Allowance("encoded_bytes", "higher", "a reason", relative=0.01, exact=True)
+    foreign = {"sha256": "a" * 64, "foreign": True}
+    found = [record("a.b.dense"), record("a.b.c", snapshot=foreign), record("a.b.d", snapshot=foreign)]
+    assert snapshot_notes(found[:1], [exact]) == []
+    missing = "1 case has no accepted values yet"
+    sizes = "sizes within 1%: 2 of 3 snapshots are from another instruction set (or vendor, or build of torch)"
+    assert snapshot_notes([*found, record("a.b.e", snapshot=None)], [exact]) == [missing, sizes]
+    assert snapshot_notes([record("a.b.e", snapshot=None)] * 3, [exact]) == ["3 cases have no accepted values yet"]
+
+
 def test_the_verdict_counts_every_status() -> None:
     found = [record("a.b.dense"), improved("a.b.better"), judged("a.b.narrow", "undecided")]
-    assert verdict(found, 0, 0, "strict") == "GREEN under --gate strict: 3 cases (1 pass, 1 improved, 1 undecided)"
+    assert verdict(found, 0, 0, "strict", 3) == "GREEN under --gate strict: 3 cases (1 pass, 1 improved, 1 undecided)"
+    assert verdict(found[:1], 0, 0, "strict", 3) == "GREEN under --gate strict: judged 1 of 3 cases (1 pass)"
+    assert verdict(found[:1], 1, 0, "strict", 3) == "RED under --gate strict: 1 failed, judged 1 of 3 cases (1 pass)"
     found += [judged("a.b.worse", "fail"), record("a.b.other")]
     counted = "(2 pass, 1 improved, 1 undecided, 1 fail)"
-    assert verdict(found, 1, 0, "enforce") == f"RED under --gate enforce: 1 failed {counted}"
-    assert verdict(found, 3, 2, "enforce") == (
+    assert verdict(found, 1, 0, "enforce", 5) == f"RED under --gate enforce: 1 failed {counted}"
+    assert verdict(found, 3, 2, "enforce", 5) == (
         f"RED under --gate enforce: 3 failed, 2 of them without a result {counted}"
     )
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from fixtures.findings import accept_command
 from tests.suite.running import PLANTED, ROOT, Outcome, Suite
 
 GREEN = {"dense": "", "global.s0.9.ft": ""}
 NEW, WITHOUT_USAGE = "fine-grained.s0.9", "global.s0.9"
 UNMEASURED = {NEW: "forget_baseline", WITHOUT_USAGE: "forget_usage"}
 NOT_MEASURED = {
-    NEW: f"{PLANTED}.{NEW}: there is no baseline yet; create it with scripts/bless -k {PLANTED}.{NEW}",
+    NEW: f"{PLANTED}.{NEW}: there is no snapshot yet; create it with {accept_command(f'{PLANTED}.{NEW}')}",
     WITHOUT_USAGE: f"{PLANTED}.{WITHOUT_USAGE}: cpu_percent was not measured",
 }
 GROWN, DESTROYED, UNREADABLE, LOST = "global.s0.8", "global.s0.8.ft", "global.s0.5", "fine-grained.s0.5"
@@ -101,7 +102,7 @@ def test_a_planted_fault_turns_the_run_red(parallel: Outcome, case: str, metric:
     status, reasons = parallel.gate(case)
     assert status == "fail"
     sentence = next(reason for reason in reasons if f"{PLANTED}.{case}: {metric} is" in reason)
-    assert f"baseline {stored[metric]:.6g}" in sentence
+    assert f"snapshot {stored[metric]:.6g}" in sentence
     assert "allowed is" in sentence
     assert sentence in parallel.failures[case]
 
