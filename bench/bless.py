@@ -37,8 +37,8 @@ def check_clean(status: str) -> None:
     if files:
         some = ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
         raise SettingError(
-            f"{len(files)} files differ from the last commit ({some}); commit or remove them first, so that the new "
-            "baselines are those of a commit"
+            f"{len(files)} files differ from the last commit ({some}); commit or remove them first, so that "
+            "what is accepted belongs to a commit"
         )
 
 
