@@ -78,13 +78,15 @@ class Ending:
         config.option.tables, config.option.against = False, None
 
 
-def shown(ending: Ending, *, collectonly: bool = False) -> list[str]:
-    """The lines that the suite itself writes at the end."""
-    lines: list[str] = []
+def shown(
+    ending: Ending, *, collectonly: bool = False, tables: bool = False, lines: list[str] | None = None
+) -> list[str]:
+    """The lines that the suite itself writes at the end, also in `lines`."""
+    lines = [] if lines is None else lines
     reporter = SimpleNamespace(write_line=lambda text: lines.extend(str(text).split("\n")), section=lines.append)
     stash = {REPORTED: ending.reported, SESSION: ending.session, SELECTION: ending.selection}
     stash[REDDENED] = ending.sentences
-    option = SimpleNamespace(tables=False, collectonly=collectonly, against=None)
+    option = SimpleNamespace(tables=tables, collectonly=collectonly, against=None)
     conftest.show(reporter, cast(pytest.Config, SimpleNamespace(stash=stash, option=option)), [])
     return lines
 
@@ -134,12 +136,8 @@ def test_tables_that_cannot_be_made_do_not_take_the_verdict_with_them(monkeypatc
 
     monkeypatch.setattr(conftest, "show_tables", broken)
     lines: list[str] = []
-    ending = Ending([record("a.b.dense")])
-    reporter = SimpleNamespace(write_line=lines.append, section=lines.append)
-    stash = {REPORTED: ending.reported, SESSION: ending.session}
-    config = SimpleNamespace(stash=stash, option=SimpleNamespace(tables=True, collectonly=False))
     with pytest.raises(ZeroDivisionError):
-        conftest.show(reporter, cast(pytest.Config, config), [])
+        shown(Ending([record("a.b.dense")]), tables=True, lines=lines)
     assert lines[-1] == "GREEN under --gate enforce: 1 cases (1 pass)"
 
 

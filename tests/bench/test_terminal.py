@@ -247,5 +247,5 @@ def test_an_accuracy_that_is_no_number_is_a_dash() -> None:
 
 
 def test_an_interrupted_run_is_not_green() -> None:
-    found = verdict([made_up_record("a.b.dense")], 0, 0, "enforce", interrupted=True)
-    assert found == "INTERRUPTED under --gate enforce: 1 cases (1 pass), and nothing is known of the others"
+    found = verdict([made_up_record("a.b.dense")], 0, 0, "enforce", 2, interrupted=True)
+    assert found == "INTERRUPTED under --gate enforce: judged 1 of 2 cases (1 pass), and nothing is known of the others"
