@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gnn.atomic_file import AnyPath, write_atomically
 from gnn.environment import environment
-from gnn.errors import CacheError
+from gnn.errors import CacheError, GnnError
 from gnn.turns import offer_turn
 
 SHA256_BYTES = 32
@@ -26,6 +26,10 @@ LOCK_TIMEOUT_S = 0.2
 FORMAT = 2
 # Read raw files or take part in training; what they make may change with their version.
 PACKAGES = ("numpy", "rdkit", "scipy", "torch-geometric")
+
+
+class CorruptArtifactError(GnnError):
+    """An artifact is not what its checksum or its key says."""
 
 
 class CorruptArtifactWarning(UserWarning):
@@ -61,17 +65,12 @@ class ArtifactStore:
         """Read the artifact, or build and write it; of several processes one builds and the others wait."""
         path = self.path(key)
         with locked_in_turn(path.with_suffix(".lock")):
-            with _cache_errors(path):
-                content = path.read_bytes() if path.exists() else None
-            if content is not None:
-                try:
-                    return _decode(content, path.stem)
-                except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-                    warnings.warn(
-                        f"artifact {path} is damaged ({error}); it is built again",
-                        CorruptArtifactWarning,
-                        stacklevel=2,
-                    )
+            try:
+                with _cache_errors(path):
+                    if path.exists():
+                        return read_artifact(path)
+            except CorruptArtifactError as error:
+                warnings.warn(f"{error}; it is built again", CorruptArtifactWarning, stacklevel=2)
             artifact = build()
             content = save(artifact.tensors, metadata={"facts": json.dumps(artifact.facts), "name": path.stem})
             with _cache_errors(path):
@@ -109,16 +108,21 @@ def _cache_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _decode(content: bytes, name: str) -> Artifact:
+def read_artifact(path: Path) -> Artifact:
+    """Read a file of the store, whole and of the key that it is named by; raises `CorruptArtifactError` otherwise."""
+    content = path.read_bytes()
     digest, payload = content[:SHA256_BYTES], content[SHA256_BYTES:]
-    if hashlib.sha256(payload).digest() != digest:
-        raise ValueError("its content does not match its sha256")
-    tensors = load(payload)
-    header_size = struct.unpack("<Q", payload[:8])[0]
-    metadata = json.loads(payload[8 : 8 + header_size])["__metadata__"]
-    if metadata["name"] != name:
-        raise ValueError(f"it is that of another key, {metadata['name']}")
-    facts = json.loads(metadata["facts"])
-    if not isinstance(facts, dict):
-        raise TypeError("its facts are no mapping")
+    try:
+        if hashlib.sha256(payload).digest() != digest:
+            raise ValueError("its content does not match its sha256")
+        tensors = load(payload)
+        header_size = struct.unpack("<Q", payload[:8])[0]
+        metadata = json.loads(payload[8 : 8 + header_size])["__metadata__"]
+        if metadata["name"] != path.stem:
+            raise ValueError(f"it is that of another key, {metadata['name']}")
+        facts = json.loads(metadata["facts"])
+        if not isinstance(facts, dict):
+            raise TypeError("its facts are no mapping")
+    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+        raise CorruptArtifactError(f"artifact {path} is damaged ({error})") from error
     return Artifact(tensors, facts)
