@@ -95,9 +95,9 @@ class Suite:
             raise RuntimeError(f"an undisturbed run ended with {status}")
         return time.monotonic() - start_s
 
-    def leftovers(self, cache: Path) -> list[Path]:
+    def leftovers(self) -> list[Path]:
         """What runs made for a while and did not remove; files of code that PyG generates stay after any run."""
-        parts = [path for folder in (cache, self.checkout, self.results.parent) for path in folder.glob("**/.*.part")]
+        parts = self.results.parent.glob("**/.*.part")
         return [*parts, *(path for path in self.temporary.iterdir() if path.name.startswith(OURS))]
 
 
@@ -156,7 +156,7 @@ class Proof:
             time.sleep(0.01)
 
     def _look(self, before: set[Path]) -> None:
-        self.tally.left += len(self.suite.leftovers(self.cache))
+        self.tally.left += len(self.suite.leftovers())
         artifacts = self.artifacts()
         self.tally.found += len(artifacts)
         self.tally.damaged += sum(not _is_whole(path) for path in artifacts)
@@ -202,7 +202,7 @@ def prove(kills: int, seed: int, folder: Path) -> tuple[list[str], bool, dict[st
         left_s = (time.monotonic() - start_s) / number * (kills - number)
         print(f"{number}/{kills} {kind}: {proof.tally}, about {left_s:.0f} s left", file=sys.stderr, flush=True)
     suite.run(shared)
-    after, same = len(suite.leftovers(shared)), model_files(shared, folder) == expected
+    after, same = len(suite.leftovers()), model_files(shared, folder) == expected
     tally = proof.tally
     row = [
         ", ".join(f"{count} {kind}" for kind, count in tally.kills.items()),

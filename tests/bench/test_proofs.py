@@ -119,7 +119,7 @@ def test_the_planted_cases_are_those_of_the_case_table() -> None:
 
 
 class ActedSuite(faults.Suite):
-    """A suite whose runs are a process that does to the files what it is told, and sleeps."""
+    """A suite whose runs do to the files what they are told, and sleep."""
 
     def __init__(self, folder: Path) -> None:
         self.checkout, self.temporary, self.results = folder, folder / "t", folder / "results.json"
@@ -132,13 +132,15 @@ class ActedSuite(faults.Suite):
             snapshot.write_text('{"seeds": {"0": {}, "1": {}}, "task_sha256": {"0": "", "1": ""}}')
 
     def start(self, cache: Path, *options: str) -> subprocess.Popen[bytes]:  # noqa: ARG002
-        script = f"{self.script}; exec sleep 60"
-        return subprocess.Popen(["/bin/sh", "-c", script], cwd=self.checkout, start_new_session=True)
+        subprocess.run(["/bin/sh", "-c", self.script], cwd=self.checkout, check=True)
+        return subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
 
 
 @pytest.fixture
-def proof(tmp_path: Path) -> faults.Proof:
-    return faults.Proof(ActedSuite(tmp_path), tmp_path / "cache", random.Random(0), duration_s=0.6)
+def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> faults.Proof:
+    for name in ("EARLIEST_S", "AFTERMATH_S"):
+        monkeypatch.setattr(faults, name, 0.01)
+    return faults.Proof(ActedSuite(tmp_path), tmp_path / "cache", random.Random(0), duration_s=0.02)
 
 
 @pytest.mark.parametrize("kind", faults.KINDS)
