@@ -64,9 +64,9 @@ class DataSearch:
     """
 
     mode: str
-    base: AnyPath
-    cache: AnyPath
-    root: AnyPath | None = None
+    base: Path
+    cache: Path
+    root: Path | None = None
     announce: Callable[[str], object] = print
 
     def __post_init__(self) -> None:
