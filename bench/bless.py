@@ -8,7 +8,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from fixtures.thresholds import Rules, read_rules
 from fixtures.timing_baseline import Ratios, TimingBaseline, measured_ratios
 from gnn.atomic_file import write_atomically
 from gnn.errors import GnnError, SettingError
+from gnn.leftovers import temporary_folder
 
 ROOT = Path(__file__).parents[1]
 RULES = Path(__file__).with_name("thresholds.toml")
@@ -135,10 +135,8 @@ def bless(options: argparse.Namespace, arguments: Sequence[str]) -> int:
         facts = machine_facts(options.device, fix_allocator())
         check_machine_class(machine_class(facts), TIMING, new=options.new_machine_class)
     arguments = ["--device", options.device, *arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        files = [
-            Path(folder) / f"look-{number}.json" for number in range(1 if options.snapshots_only else options.looks)
-        ]
+    with temporary_folder() as folder:
+        files = [folder / f"look-{number}.json" for number in range(1 if options.snapshots_only else options.looks)]
         exit_status = run_suite(["--snapshot-update", *arguments], files[0])
         for number, file in enumerate(files[1:], start=2):
             print(f"look {number} of {len(files)}, for the ratios alone", flush=True)

@@ -23,3 +23,7 @@ class StorageError(GnnError):
 
 class DivergenceError(GnnError):
     """A training run whose loss is no longer a number."""
+
+
+class CacheError(GnnError):
+    """A cache folder that this user cannot read or write."""

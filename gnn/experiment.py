@@ -1,11 +1,9 @@
 """One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
 
 import copy
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from gnn.compression.quantized_bits import BitWidths, measured_bits
 from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
 from gnn.determinism import deterministic
 from gnn.errors import SettingError, StorageError
+from gnn.leftovers import temporary_folder
 from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
 from gnn.quantization.agreement import Agreement, agreement
 from gnn.quantization.integer_model import plain_model
@@ -215,8 +214,8 @@ def ship(model: GraphModel, case: Case) -> tuple[GraphModel, FileSizes]:
     What is compared with is what the file's precision makes of the weights, in FP32 the weights themselves. Raises
     `StorageError` when a single bit differs.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.safetensors"
+    with temporary_folder() as folder:
+        path = folder / "model.safetensors"
         size_bytes = storage.save(model, path, model_name=case.model, task=case.task, precision=case.precision)
         loaded = storage.load(path).model.to(next(model.parameters()).device)
         sizes = storage.file_sizes(path)

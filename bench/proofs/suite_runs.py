@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from gnn.leftovers import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 FAULTS = "tests.suite.faults"
@@ -47,8 +48,8 @@ def run_suite(*arguments: str, fault: str = "", draw: int = 0) -> SuiteRun:
     """
     plugin = ("-p", FAULTS) if fault else ()
     environment = {**os.environ, "GNN_FAULT": fault, "GNN_FAULT_DRAW": str(draw)}
-    with tempfile.TemporaryDirectory() as folder:
-        results = Path(folder) / "results.json"
+    with temporary_folder() as folder:
+        results = folder / "results.json"
         command = (sys.executable, "-m", "pytest", "bench", *plugin, "--results", str(results), *arguments)
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode not in FINISHED or not results.exists():

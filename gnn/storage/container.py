@@ -15,6 +15,7 @@ import safetensors
 from safetensors import SafetensorError
 from safetensors.numpy import save as safetensors_bytes
 
+from gnn.atomic_file import AnyPath
 from gnn.errors import StorageError
 from gnn.storage.codec import CODECS
 from gnn.storage.quotation import quoted, reason_of
@@ -82,9 +83,9 @@ def container_bytes(header: Header, streams: Mapping[str, Stream]) -> bytes:
     return unsigned.replace(_signature(_NO_DIGEST), _signature(hashlib.sha256(unsigned).hexdigest()), 1)
 
 
-def read_container(path: Path) -> tuple[Header, dict[str, Stream]]:
+def read_container(path: AnyPath) -> tuple[Header, dict[str, Stream]]:
     """Header and streams of a file, checked but for their meaning; raises `StorageError` without the path."""
-    content = _read(path)
+    content = _read(Path(path))
     metadata = _metadata(content)
     if metadata.get("version") != VERSION:
         raise StorageError(
@@ -107,11 +108,11 @@ def read_container(path: Path) -> tuple[Header, dict[str, Stream]]:
     return header, {name: Stream(codecs[name], blob) for name, blob in blobs.items()}
 
 
-def file_sizes(path: Path) -> FileSizes:
+def file_sizes(path: AnyPath) -> FileSizes:
     """How much of a model file is payload; raises `StorageError` for a file that is none or is damaged."""
     try:
         payload = sum(len(stream.blob) for stream in read_container(path)[1].values())
-        return FileSizes(payload, path.stat().st_size - payload)
+        return FileSizes(payload, Path(path).stat().st_size - payload)
     except StorageError as error:
         raise StorageError(f"{path} {error}") from error
 

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from gnn.atomic_file import write_atomically
+from gnn.atomic_file import AnyPath, write_atomically
 from gnn.errors import StorageError, UnknownNameError
 from gnn.models import MODELS, GraphModel, build_model, settings_mapping
 from gnn.quantization.description import Quantization, empty_integer_model
@@ -36,14 +35,15 @@ class LoadedModel:
     precision: str
 
 
-def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision: str = "fp32") -> int:
+def save(model: GraphModel, path: AnyPath, *, model_name: str, task: str, precision: str = "fp32") -> int:
     """Write a model to `path` and return the size of the file in bytes.
 
     The file is a safetensors container that says all that is needed to load it (see `container_bytes`). A model that
     runs on integers is stored as its codes, two in a byte up to 4 bits, before entropy coding. "fp32" keeps
     every bit; "fp16", "int8" and "int4" hold the prunable weights in fewer (see `gnn.storage.precision`), all else in
-    full. The same model gives the same bytes. They are written through a temporary file. Raises `UnknownNameError`,
-    and `StorageError` for a model that the format or the precision has no room for.
+    full. The same model gives the same bytes. They are written through a temporary file (see `replace_file`). Raises
+    `UnknownNameError`, and `StorageError` for a model that the format or the precision has no room for and for a path
+    that cannot be written.
     """
     MODELS[model_name]
     if model.quantization is not None and precision != "fp32":
@@ -70,7 +70,10 @@ def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision
         content = container_bytes(header, streams)
     except StorageError as error:
         raise StorageError(f"the model cannot be stored: it {error}") from error
-    write_atomically(path, content)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written ({error.strerror}); name a file that you may write to") from error
     return len(content)
 
 
@@ -84,7 +87,7 @@ def as_stored(model: GraphModel, precision: str) -> dict[str, Tensor]:
     }
 
 
-def load(path: Path) -> LoadedModel:
+def load(path: AnyPath) -> LoadedModel:
     """Read a model file into a fresh model, in evaluation mode; raises `StorageError` with one sentence for any damage.
 
     Nothing of a file is executed, and no memory is taken for what it merely claims: its header, its settings and the

@@ -169,9 +169,7 @@ def _plant() -> Molecules:
 
 
 def _read(source: DataSource) -> Molecules:
-    folder = cast(Path, source.folder)
-    verify(BBBP, folder)
-    return read_molecules(label_and_smiles((folder / "BBBP.csv").read_bytes()).decode("latin-1"))
+    return read_molecules(verify(BBBP, cast(Path, source.folder))["BBBP.csv"].decode("latin-1"))
 
 
 def read_molecules(text: str) -> Molecules:

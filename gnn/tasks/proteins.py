@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gnn.artifacts import Artifact, ArtifactStore
+from gnn.leftovers import temporary_folder
 from gnn.source_code import source_sha256
 from gnn.tasks.data_source import DataSource, RawDataset, verify
 from gnn.tasks.graph_classification import GraphClassification
@@ -74,9 +75,12 @@ def _read(source: DataSource) -> GraphCollection:
     # PyG takes seconds to import, so only the first run on a machine pays for it.
     from torch_geometric.io import read_tu_data  # noqa: PLC0415
 
-    folder = cast(Path, source.folder)
-    verify(PROTEINS, folder)
-    data, slices, _ = read_tu_data(str(folder), PROTEINS.name)
+    checked = verify(PROTEINS, cast(Path, source.folder))
+    # PyG reads files alone, so it gets its own of what was checked.
+    with temporary_folder() as folder:
+        for name, content in checked.items():
+            (folder / name).write_bytes(content)
+        data, slices, _ = read_tu_data(str(folder), PROTEINS.name)
     x, edge_index, labels = cast(tuple[Tensor, Tensor, Tensor], (data.x, data.edge_index, data.y))
     # PyG numbers the nodes of every graph from zero.
     first_node = torch.repeat_interleave(slices["x"][:-1], slices["edge_index"].diff())

@@ -1,5 +1,7 @@
 """What the proofs count, and that they cannot prove what did not happen."""
 
+import random
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 import pytest
 
 from bench.matrix import TABLE
-from bench.proofs import gate, page, suite_runs, timing
+from bench.proofs import faults, gate, page, suite_runs, timing
 from bench.proofs.gate import Experiment
 from bench.proofs.suite_runs import SuiteRun, run_suite
+from gnn.artifacts import Artifact, ArtifactStore
 from gnn.errors import SettingError
 
 
@@ -93,9 +96,11 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path: Path) ->
         page.write_section("c", "text", file)
 
 
-@pytest.mark.parametrize("name", ["prove-timing", "prove-gate"])
-def test_the_page_has_a_section_for_every_proof(name: str) -> None:
-    text = page.PAGE.read_text()
+@pytest.mark.parametrize(
+    ("name", "file"), [("prove-timing", page.PAGE), ("prove-gate", page.PAGE), ("prove-faults", faults.PAGE)]
+)
+def test_the_page_has_a_section_for_every_proof(name: str, file: Path) -> None:
+    text = file.read_text()
     assert f"<!-- {name} -->" in text
     assert f"<!-- end of {name} -->" in text
 
@@ -109,4 +114,65 @@ def test_the_machine_line_names_what_a_reader_must_know() -> None:
 
 
 def test_the_planted_cases_are_those_of_the_case_table() -> None:
-    assert {gate.SLOWED, gate.LESS_ACCURATE} <= {row.case.id for row in TABLE}
+    killed = {case.partition("[planted-")[2].removesuffix("]") for case in faults.CASES}
+    assert {gate.SLOWED, gate.LESS_ACCURATE, *killed} <= {row.case.id for row in TABLE}
+
+
+class ActedSuite(faults.Suite):
+    """A suite whose runs do to the files what they are told, and sleep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout, self.temporary, self.results = folder, folder / "t", folder / "results.json"
+        self.script = ""
+        for path in (self.temporary, folder / "snapshots", folder / "cache" / "artifacts"):
+            path.mkdir(parents=True)
+        self.results.write_text("{}")
+        for case in faults.CASES:
+            snapshot = folder / "snapshots" / f"{case.partition('[')[2][:-1]}.json"
+            snapshot.write_text('{"seeds": {"0": {}, "1": {}}, "task_sha256": {"0": "", "1": ""}}')
+
+    def start(self, cache: Path, *options: str) -> subprocess.Popen[bytes]:  # noqa: ARG002
+        subprocess.run(["/bin/sh", "-c", self.script], cwd=self.checkout, check=True)
+        return subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
+
+
+@pytest.fixture
+def proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> faults.Proof:
+    for name in ("EARLIEST_S", "AFTERMATH_S"):
+        monkeypatch.setattr(faults, name, 0.01)
+    return faults.Proof(ActedSuite(tmp_path), tmp_path / "cache", random.Random(0), duration_s=0.02)
+
+
+@pytest.mark.parametrize("kind", faults.KINDS)
+def test_a_kill_that_does_no_harm_counts_as_none(proof: faults.Proof, kind: str) -> None:
+    store = ArtifactStore(proof.cache)
+    for number in range(8):
+        store.load_or_build({"number": number}, lambda: Artifact({}))
+    proof.kill_a_run(kind)
+    tally = proof.tally
+    assert (tally.kills[kind], tally.damaged, tally.lost, tally.left) == (1, 0, 0, 0)
+    assert 0 < tally.found < 8
+
+
+@pytest.mark.parametrize(
+    ("script", "counts"),
+    [
+        ("for file in cache/artifacts/*.artifact; do echo x > $file; done", (3, 3, 0, 0)),
+        ("rm cache/artifacts/*.artifact", (0, 0, 3, 0)),
+        ("rm results.json", (3, 0, 1, 0)),
+        ("for file in snapshots/*.json; do echo '{' > $file; done", (3, 0, 2, 0)),
+        ("mkdir t/pymp-a t/gnn-temporary-a; touch snapshots/.a.json.1.part t/made_by_pyg.py", (3, 0, 0, 3)),
+    ],
+)
+def test_harm_is_counted(
+    proof: faults.Proof, script: str, counts: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(proof.cache)
+    for number in range(3):
+        store.load_or_build({"number": number}, lambda: Artifact({}))
+    assert isinstance(proof.suite, ActedSuite)
+    proof.suite.script = script
+    monkeypatch.setattr(proof.draw, "random", lambda: 1.0)
+    proof.kill_a_run("all processes")
+    tally = proof.tally
+    assert (tally.found, tally.damaged, tally.lost, tally.left) == counts

@@ -1,5 +1,6 @@
 """A small planted task, models for it and toy files, that the tests of the library share."""
 
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,5 @@ def search(tmp_path: Path) -> DataSearch:
 def publisher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publisher:
     """Stands for the network, with the toy files."""
     publisher = Publisher(put_files(tmp_path / "publisher"))
-    # By its name, because PyG takes seconds to import.
-    monkeypatch.setattr("torch_geometric.data.download_url", publisher.download_url)
+    monkeypatch.setattr(urllib.request, "urlopen", publisher.urlopen)
     return publisher

@@ -1,8 +1,11 @@
 """Raw files come out of published archives, and may differ from what was published in ways that do not matter."""
 
+import struct
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 import pytest
 
@@ -56,6 +59,54 @@ def test_a_damaged_archive_is_refused(search: DataSearch, publisher: Publisher) 
     path.write_bytes(path.read_bytes().replace(b"first file", b"FIRST file"))
     with pytest.raises(DatasetError, match="is not what was published"):
         locate(ZIPPED, search)
+    assert downloaded(search) == []
+
+
+ZEROS = b"\0" * 50_000_000
+
+
+def with_a_bomb(path: Path) -> None:
+    with ZipFile(path, "w", ZIP_DEFLATED) as packed:
+        packed.writestr("first.bin", ZEROS)
+        packed.writestr("second.bin", CONTENT["second.bin"])
+
+
+def with_a_bomb_that_claims_its_known_size(path: Path) -> None:
+    with_a_bomb(path)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<L", len(ZEROS)), struct.pack("<L", 10)))
+
+
+def with_a_bomb_that_nobody_asked_for(path: Path) -> None:
+    with ZipFile(path, "w", ZIP_DEFLATED) as packed:
+        packed.writestr("bomb.bin", ZEROS)
+
+
+def with_a_block_of_another_packer(path: Path) -> None:
+    with ZipFile(path, "w", ZIP_LZMA) as packed:
+        packed.writestr("first.bin", CONTENT["first.bin"])
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        with_a_bomb,
+        with_a_bomb_that_claims_its_known_size,
+        with_a_bomb_that_nobody_asked_for,
+        with_a_block_of_another_packer,
+    ],
+)
+def test_nothing_larger_than_a_known_file_is_unpacked(
+    search: DataSearch, publisher: Publisher, plant: Callable[[Path], None]
+) -> None:
+    plant(publisher.folder / "Toys.zip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match="is not what was published and was thrown away"):
+            locate(ZIPPED, search)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 8_000_000
     assert downloaded(search) == []
 
 

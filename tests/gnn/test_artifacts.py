@@ -1,5 +1,9 @@
 """Artifacts are built once, shared by processes, and built again when damaged."""
 
+import errno
+import hashlib
+import os
+import stat
 import subprocess
 import sys
 import warnings
@@ -7,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from filelock import FileLock
 
 import gnn.artifacts
 from gnn.artifacts import Artifact, ArtifactStore, CorruptArtifactWarning, environment
+from gnn.errors import CacheError
 from gnn.turns import taking_turns
 
 KEY = {"kind": "test", "number": 1, "nested": {"list": [1, 2.5, None, True]}}
@@ -177,6 +183,96 @@ def test_a_damaged_file_is_reported_and_built_again(
         warnings.simplefilter("error", CorruptArtifactWarning)
         assert_same(store.load_or_build(KEY, builder), builder.artifact)
     assert builder.builds == 2
+
+
+def test_the_file_of_another_key_is_reported_and_built_again(store: ArtifactStore, builder: Builder) -> None:
+    other = Builder(Artifact({"x": torch.ones(1)}))
+    store.load_or_build(KEY, other)
+    store.load_or_build(KEY | {"number": 2}, builder)
+    path = store.path(KEY)
+    path.write_bytes(store.path(KEY | {"number": 2}).read_bytes())
+    name = store.path(KEY | {"number": 2}).stem
+    with pytest.warns(CorruptArtifactWarning, match=rf"is damaged \(it is that of another key, {name}\); it is built"):
+        assert_same(store.load_or_build(KEY, other), other.artifact)
+    assert_same(store.load_or_build(KEY, other), other.artifact)
+    assert other.builds == 2
+
+
+@pytest.mark.parametrize("facts", [100_000 * "[" + 100_000 * "]", "[]", "{", "null"], ids=lambda text: text[:4])
+def test_facts_that_are_none_are_reported_and_built_again(store: ArtifactStore, builder: Builder, facts: str) -> None:
+    path = store.path(KEY)
+    path.parent.mkdir(parents=True)
+    content = safetensors.torch.save({}, metadata={"facts": facts, "name": path.stem})
+    path.write_bytes(hashlib.sha256(content).digest() + content)
+    with pytest.warns(CorruptArtifactWarning, match="is damaged"):
+        assert_same(store.load_or_build(KEY, builder), builder.artifact)
+    assert_same(store.load_or_build(KEY, builder), builder.artifact)
+    assert builder.builds == 1
+
+
+def refused(store: ArtifactStore, builder: Builder, path: Path, reason: str) -> None:
+    with pytest.raises(CacheError) as error:
+        store.load_or_build(KEY, builder)
+    assert str(error.value) == (
+        f"{path} in the cache cannot be used ({reason}); expected a regular file that this user may write to: remove "
+        "it, let those who share the cache write to it (umask 002, chmod -R g+rwX), or name another folder with "
+        "GNN_CACHE"
+    )
+
+
+def test_a_folder_in_place_of_a_file_is_refused(store: ArtifactStore, builder: Builder) -> None:
+    store.path(KEY).mkdir(parents=True)
+    refused(store, builder, store.path(KEY), "Is a directory")
+    assert builder.builds == 0
+
+
+@pytest.mark.parametrize("dangling", [True, False])
+def test_a_lock_that_is_a_link_is_refused_and_not_followed(
+    store: ArtifactStore, builder: Builder, tmp_path: Path, dangling: bool
+) -> None:
+    lock = store.path(KEY).with_suffix(".lock")
+    lock.parent.mkdir(parents=True)
+    lock.symlink_to(tmp_path / "elsewhere")
+    if not dangling:
+        (tmp_path / "elsewhere").write_text("kept")
+    refused(store, builder, lock, "Too many levels of symbolic links")
+    assert (tmp_path / "elsewhere").exists() is not dangling
+
+
+@pytest.mark.parametrize("what", ["lock", "artifact"])
+def test_a_cache_that_cannot_be_shared_says_so(
+    store: ArtifactStore, builder: Builder, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    store.load_or_build(KEY, builder)
+    path, open_file = store.path(KEY).with_suffix(f".{what}"), os.open
+
+    def refuse(opened: str | Path, flags: int, mode: int = 0o777) -> int:
+        # As the kernel does for another user's file of mode 0644; whoever runs tests as root may open everything.
+        if Path(opened) == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(opened))
+        return open_file(opened, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "read_bytes", lambda self: os.open(self, os.O_RDONLY))
+    refused(store, builder, path, "Permission denied")
+
+
+def test_a_group_that_shares_a_cache_may_lock_and_replace_each_others_files(
+    store: ArtifactStore, builder: Builder
+) -> None:
+    before = os.umask(0o002)
+    try:
+        store.load_or_build(KEY, builder)
+    finally:
+        os.umask(before)
+    modes = {path.suffix: stat.S_IMODE(path.stat().st_mode) for path in store.path(KEY).parent.iterdir()}
+    assert modes == {".lock": 0o664, ".artifact": 0o664}
+    assert stat.S_IMODE(store.path(KEY).parent.stat().st_mode) == 0o775
+
+
+def test_a_string_is_a_folder(tmp_path: Path, builder: Builder) -> None:
+    assert_same(ArtifactStore(str(tmp_path)).load_or_build(KEY, builder), builder.artifact)
+    assert ArtifactStore(tmp_path).path(KEY).exists()
 
 
 def test_a_build_that_fails_leaves_no_artifact(store: ArtifactStore, builder: Builder) -> None:

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
+from torch_geometric.io import read_planetoid_data
 
 from gnn.artifacts import ArtifactStore
 from gnn.errors import SettingError
@@ -65,6 +67,14 @@ def test_features_are_ones_and_edges_go_both_ways(task: NodeClassification) -> N
 def test_cora_has_its_known_words_and_classes(cora: NodeClassification) -> None:
     assert len(cora.graph.features.value) == 49216
     assert torch.bincount(cora.graph.labels).tolist() == [351, 217, 418, 818, 426, 298, 180]
+
+
+def test_its_tensors_are_those_that_pyg_reads(cora: NodeClassification, data_root: Path) -> None:
+    data = read_planetoid_data(str(data_root / CORA.folder), "cora")
+    assert torch.equal(cora.graph.features.to_dense(), cast(torch.Tensor, data.x))
+    assert torch.equal(cora.graph.edge_index, cast(torch.Tensor, data.edge_index))
+    assert torch.equal(cora.graph.labels, cast(torch.Tensor, data.y))
+    assert cora.sha256 == "6d59d548cdf56eb2fee00b9d4261f48a099f698ce167f68716735fa8c9af3c83"
 
 
 def test_raw_files_are_the_published_ones(data_root: Path) -> None:

@@ -1,16 +1,17 @@
 """Raw files are looked for in order, compared with their checksums, and never half downloaded."""
 
 import http.client
-import socket
+import io
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gnn.errors import DatasetError, SettingError
+from gnn.errors import CacheError, DatasetError, SettingError
 from gnn.tasks import DataSearch, DataSource, locate_task
-from gnn.tasks.data_source import DOWNLOAD_TIMEOUT_S, locate, verify
+from gnn.tasks.data_source import DOWNLOAD_SURPLUS_BYTES, DOWNLOAD_TIMEOUT_S, locate, verify
 from tests.gnn.toy_files import CONTENT, REMEDY, TOYS, Publisher, corrupt, downloaded, put_files
 
 
@@ -157,17 +158,57 @@ def test_a_download_is_announced_verified_and_used_again(search: DataSearch, pub
     assert len(publisher.fetched) == len(lines) == 2
 
 
-@pytest.mark.parametrize("fails_at", ["", "second.bin"])
-def test_the_timeout_of_the_caller_is_put_back(search: DataSearch, publisher: Publisher, fails_at: str) -> None:
-    publisher.fails_at = fails_at
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(123.0)
-    try:
+def test_a_download_is_read_no_further_than_a_file_may_be_long(
+    search: DataSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size >= 0
+            asked.append(size)
+            return size * b"x"
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Endless())
+    with pytest.raises(DatasetError, match="is not what was published and was thrown away") as caught:
         locate(TOYS, search)
-        assert socket.getdefaulttimeout() == 123.0
-    finally:
-        socket.setdefaulttimeout(before)
-    assert publisher.timeouts == [DOWNLOAD_TIMEOUT_S] * 2
+    most = 25 + DOWNLOAD_SURPLUS_BYTES
+    assert str(caught.value.__cause__) == f"https://toys.example/raw/first.bin has more than {most} bytes"
+    assert asked == [most + 1]
+    assert downloaded(search) == []
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(search: DataSearch, publisher: Publisher) -> None:
+    left = search.cache / "download" / "Shelf" / "Toys" / ".raw.abc123.part" / "raw"
+    left.mkdir(parents=True)
+    (left / "first.bin").write_bytes(b"half")
+    locate(TOYS, search)
+    assert len(publisher.fetched) == 2
+    assert sorted(path.name for path in left.parents[1].iterdir()) == [".raw.lock", "raw"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "real"])
+def test_a_lock_that_cannot_be_had_is_no_failure_of_the_network(search: DataSearch, mode: str) -> None:
+    lock = search.cache / "download" / "Shelf" / "Toys" / ".raw.lock"
+    lock.mkdir(parents=True)
+    with pytest.raises(CacheError, match=rf"^{lock} in the cache cannot be used \(Is a directory\)"):
+        locate(TOYS, replace(search, mode=mode))
+
+
+def test_strings_are_paths(search: DataSearch) -> None:
+    folder = put_files(search.base / "data")
+    named = replace(search, base=str(search.base), cache=str(search.cache))
+    assert locate(TOYS, named) == DataSource("root", folder)
+    assert verify(TOYS, str(folder)) == CONTENT
+    assert locate(TOYS, replace(named, root=str(search.base / "data"))) == DataSource("root", folder)
+
+
+def test_what_was_compared_is_returned(search: DataSearch) -> None:
+    lenient = replace(TOYS, canonical=lambda content: content.replace(b"\r", b""))
+    folder = put_files(search.base / "data")
+    (folder / "first.bin").write_bytes(b"first\r file\r")
+    assert verify(lenient, folder) == CONTENT
 
 
 def test_a_download_with_wrong_bytes_is_refused_and_leaves_nothing(search: DataSearch, publisher: Publisher) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 import gnn.atomic_file
 from gnn import storage
+from gnn.errors import StorageError
 from gnn.models import build_model
 
 full, killed = (Path(argument) for argument in sys.argv[1:])
@@ -45,8 +46,8 @@ print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     storage.save(model, full, model_name="spline", task="new")
-except OSError as error:
-    print(f"OSError {error.strerror}")
+except StorageError as error:
+    print(error)
 """
 
 
@@ -72,7 +73,8 @@ def test_another_process_reads_the_file_and_its_failed_writes_leave_the_old_mode
     command = [sys.executable, "-c", WRITER, str(full), str(killed)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, stdout=subprocess.PIPE, text=True)
     weights = sum(parameter.double().sum().item() for parameter in model.parameters())
-    assert done.stdout.splitlines() == [f"spline old {weights}", f"{-signal.SIGKILL}", "OSError File too large"]
+    refused = f"{full} cannot be written (File too large); name a file that you may write to"
+    assert done.stdout.splitlines() == [f"spline old {weights}", f"{-signal.SIGKILL}", refused]
     for path in (full, killed):
         assert_old(path, model)
     assert list(full.parent.iterdir()) == [full]
@@ -80,3 +82,18 @@ def test_another_process_reads_the_file_and_its_failed_writes_leave_the_old_mode
     assert half.stat().st_size > 4096
     with pytest.raises(StorageError, match="is cut off"):
         storage.load(half)
+    old_model(killed)
+    assert list(killed.parent.iterdir()) == [killed]
+
+
+def test_a_string_is_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    assert storage.save(build_model("spline", SETTINGS), str(path), model_name="spline", task="old")
+    assert storage.load(str(path)).task == "old"
+    assert storage.file_sizes(str(path)) == storage.file_sizes(path)
+
+
+def test_a_path_that_cannot_be_written_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as error:
+        storage.save(build_model("spline", SETTINGS), tmp_path, model_name="spline", task="old")
+    assert str(error.value) == f"{tmp_path} cannot be written (Is a directory); name a file that you may write to"
