@@ -69,7 +69,7 @@ class SuperGatReadout(ReadoutNet):
 
     def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
         """The mean cross-entropy of each shuffled batch, and what its attention says of edges."""
-        for batch in task.shuffled_batches(batch_size or len(task.split.train)):
+        for batch in self.training_batches(task, batch_size):
             loss = functional.cross_entropy(self(batch), batch.labels)
             yield loss + self.settings.attention_loss_weight * self._take_attention_loss()
 
