@@ -42,7 +42,7 @@ def test_an_epoch_has_every_training_graph_once(task: GraphClassification, batch
     assert len(batches) == -(-6 // batch_size)
 
 
-@pytest.mark.parametrize(("train", "batch_size"), [([0, 2, 0], 2), ([0, 0, 0, 4], 1), ([0, 3], 1), ([0, 0, 0, 0], 3)])
+@pytest.mark.parametrize(("train", "batch_size"), [([0, 0, 0], 2), ([0, 0, 0, 4], 1), ([0, 3], 1), ([0, 0, 0, 0], 3)])
 def test_a_batch_of_too_few_nodes_joins_another(task: GraphClassification, train: list[int], batch_size: int) -> None:
     # Graph 0 has one node, graph 1 two and so on.
     few = replace(task, split=replace(task.split, train=torch.tensor(train)))

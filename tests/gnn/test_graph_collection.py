@@ -110,7 +110,7 @@ def test_an_edge_of_a_node_that_does_not_exist_is_refused(source: int, target: i
     for make in (GraphBatch, GraphCollection.from_edges):
         with pytest.raises(DatasetError, match=sentence):
             make(features, edge_index, pointer, labels)
-    empty = CsrMatrix.from_coordinates(*torch.zeros(2, 0, dtype=torch.int64), torch.zeros(0), (4, 1))
+    empty = CsrMatrix(torch.zeros(5).long(), torch.zeros(0).long(), torch.zeros(0), (4, 1))
     with pytest.raises(DatasetError, match=sentence):
         Graph(empty, edge_index, torch.zeros(4, dtype=torch.int64))
 
