@@ -29,13 +29,14 @@ def by_target(edge_index: Tensor, nodes: int) -> Tensor:
 def by_link(edge_index: Tensor, links: Tensor, nodes: int) -> Tensor:
     """Sort edges [2, edges] to a higher node before those to a lower one, both in the order of `links` [2, links].
 
-    With an edge that is no link among them, both are sorted by (higher node, lower node) instead. Raises `DatasetError`
-    for a node that does not exist.
+    With an edge between two nodes that is no link among them, both are sorted by (higher node, lower node) instead.
+    Raises `DatasetError` for a node that does not exist.
     """
     require_nodes(edge_index, nodes)
     key, known = (pairs.amax(0) * nodes + pairs.amin(0) for pairs in (edge_index, links))
-    if not bool(torch.isin(key, known).all()):
-        known = key.unique()
+    joins = edge_index[0] != edge_index[1]
+    all_links = bool(torch.isin(key[joins], known).all())
+    known = torch.cat([known, key.unique()]) if all_links else key.unique()
     ordered, place = known.sort(stable=True)
     rank = place[torch.searchsorted(ordered, key)]
     return _sorted(edge_index, (edge_index[0] > edge_index[1]) * len(known) + rank)
