@@ -9,15 +9,14 @@ from torch import Tensor
 from gnn.errors import DatasetError
 from gnn.layers.csr_matrix import CsrMatrix
 from gnn.layers.segment_sparsemax import segment_of_entry
-from gnn.tasks.edge_order import by_target
+from gnn.tasks.edge_order import by_target, require_nodes
 
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
     """Some graphs as one disconnected graph.
 
-    Edges come in any order and are held by (target, source). Raises `DatasetError` for an edge of a node that does not
-    exist.
+    The order of edges says nothing. Raises `DatasetError` for an edge of a node that does not exist.
     Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target); node_pointer [graphs + 1], graph i
     owns the nodes node_pointer[i] to node_pointer[i + 1]; labels [graphs] int64.
     """
@@ -28,7 +27,14 @@ class GraphBatch:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "edge_index", by_target(self.edge_index, len(self.features)))
+        require_nodes(self.edge_index, len(self.features))
+
+    @cached_property
+    def sorted_edges(self) -> Tensor:
+        """The edges by (target, source); where targets ascend they stay as they are, so that sums keep their order."""
+        if bool((self.edge_index[1].diff() >= 0).all()):
+            return self.edge_index
+        return by_target(self.edge_index, len(self.features))
 
     @cached_property
     def graph_of_node(self) -> Tensor:
@@ -38,7 +44,7 @@ class GraphBatch:
     @cached_property
     def adjacency(self) -> CsrMatrix:
         """The edges as a matrix of ones with targets as rows, (nodes, nodes); its product adds up nodes' sources."""
-        source, target = self.edge_index
+        source, target = self.sorted_edges
         nodes = len(self.features)
         pointer = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
         return CsrMatrix(pointer, source, self.features.new_ones(len(source)), (nodes, nodes))
