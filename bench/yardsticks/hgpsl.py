@@ -166,6 +166,8 @@ def _candidates(pool: HgpSlPool, graphs: EagerGraphs) -> tuple[Tensor, Tensor]:
 
 def _sparsemax(score: Tensor, row: Tensor, rows: int) -> Tensor:
     """Sparsemax of every row, scores padded to the longest row and sorted."""
+    if not len(score):
+        return score
     count = torch.bincount(row, minlength=rows)
     rank = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
     padded = score.new_full((rows, int(count.max())), -torch.inf).index_put((row, rank), score)

@@ -157,7 +157,7 @@ class PlainA2qGin(GraphClassifier):
 
     def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
         """The mean cross-entropy and the penalty of one shuffled batch after the other."""
-        for batch in task.shuffled_batches(batch_size or len(task.split.train)):
+        for batch in self.training_batches(task, batch_size):
             logits, memory = self.logits_and_memory(batch)
             penalty = MEMORY_WEIGHT * functional.relu(memory - MEMORY_TARGET_KIB) ** 2
             yield functional.cross_entropy(logits, batch.labels) + penalty

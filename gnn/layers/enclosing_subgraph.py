@@ -89,7 +89,7 @@ def _cut_out(graph: tuple[Tensor, Tensor], pairs: Tensor, hops: int) -> Enclosin
     row, column = place[key[source]], place[neighbour]
     first = node_pointer[owner[source]]
     kept = (column >= 0) & ~((row < first + 2) & (column < first + 2))
-    return EnclosingSubgraphs(key % nodes, node_pointer, _symmetric_pattern(row[kept], column[kept], len(key)))
+    return EnclosingSubgraphs(key % nodes, node_pointer, SymmetricPattern.from_edges(row[kept], column[kept], len(key)))
 
 
 def _reached(graph: tuple[Tensor, Tensor], pairs: Tensor, hops: int) -> Tensor:
@@ -115,13 +115,6 @@ def _neighbours(graph: tuple[Tensor, Tensor], key: Tensor) -> tuple[Tensor, Tens
     entries, starts, _ = _take_ragged(pointer, key % nodes)
     position = torch.repeat_interleave(torch.arange(len(key), device=key.device), starts.diff())
     return position, key[position] // nodes * nodes + column[entries]
-
-
-def _symmetric_pattern(row: Tensor, column: Tensor, nodes: int) -> SymmetricPattern:
-    """Sort edges by target, then source; the order by source, then target, is that of their reverses."""
-    order = torch.argsort(row * nodes + column)
-    row, column = row[order], column[order]
-    return SymmetricPattern(_pointer(torch.bincount(row, minlength=nodes)), column, torch.argsort(column * nodes + row))
 
 
 def _joined(parts: list[EnclosingSubgraphs]) -> EnclosingSubgraphs:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gnn.errors import DatasetError
 from gnn.layers.csr_matrix import bag_sum
 
 
@@ -25,6 +26,18 @@ class SymmetricPattern:
     pointer: Tensor
     column: Tensor
     reverse: Tensor
+
+    @classmethod
+    def from_edges(cls, target: Tensor, source: Tensor, nodes: int) -> "SymmetricPattern":
+        """Sort edges [edges] given in any order; raises `DatasetError` where they are no such graph."""
+        key, order = (target * nodes + source).sort()
+        target, source = target[order], source[order]
+        # The order by source, then target, is that of the reverses.
+        backwards, reverse = (source * nodes + target).sort()
+        if not bool((key.diff() > 0).all() & (target != source).all()) or not torch.equal(key, backwards):
+            raise _not_simple(target, source, key, backwards)
+        pointer = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
+        return cls(pointer, source, reverse)
 
     @property
     def nodes(self) -> int:
@@ -72,6 +85,21 @@ class SymmetricPattern:
         maximum = value.new_full((self.nodes,), -torch.inf)
         maximum = maximum.scatter_reduce(0, self.row, value.detach(), "amax")
         return maximum.masked_fill(self.degree == 0, 0)
+
+
+def _not_simple(target: Tensor, source: Tensor, key: Tensor, backwards: Tensor) -> DatasetError:
+    """What is wrong with the first edge that an undirected graph without equal edges and self-loops cannot have."""
+    faults = {
+        "is a self-loop": target == source,
+        "is there twice": torch.cat([key.diff() == 0, key.new_zeros(1, dtype=torch.bool)]),
+        "has no reverse": ~torch.isin(key, backwards),
+    }
+    fault, wrong = next((fault, wrong.nonzero()) for fault, wrong in faults.items() if bool(wrong.any()))
+    edge = int(wrong[0])
+    return DatasetError(
+        f"the edge from node {int(source[edge])} to node {int(target[edge])} {fault}; give every edge between two "
+        "nodes once in each direction"
+    )
 
 
 def _neighbour_sum(pattern: SymmetricPattern, weight: Tensor, table: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class WalkPooling(nn.Module):
         transition, share = transitions(pattern, pattern.edge_product(key, query), ends, link)
         profile = walk_profile(pattern, transition, ends, share, self.walk_length + 1)
         features = torch.cat([profile, torch.sigmoid(link).sum(1, keepdim=True)], dim=1)
-        return features.view(self.heads, len(subgraphs), -1).transpose(0, 1).flatten(1)
+        return features.unflatten(0, (self.heads, len(subgraphs))).transpose(0, 1).flatten(1)
 
     def _hidden(self, projected: Tensor) -> Tensor:
         return functional.dropout(functional.leaky_relu(projected, 0.2), self.dropout, self.training)

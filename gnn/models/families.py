@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.models.registry import GraphModel
@@ -32,8 +32,13 @@ class GraphClassifier(GraphModel):
 
     def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
         """The mean cross-entropy of one shuffled batch after the other."""
-        for batch in task.shuffled_batches(batch_size or len(task.split.train)):
+        for batch in self.training_batches(task, batch_size):
             yield functional.cross_entropy(self(batch), batch.labels)
+
+    def training_batches(self, task: GraphClassification, batch_size: int | None) -> Iterator[GraphBatch]:
+        """The task's shuffled batches; batch normalisation of nodes cannot learn from a single one."""
+        normalises = any(isinstance(module, nn.BatchNorm1d) for module in self.modules())
+        return task.shuffled_batches(batch_size or len(task.split.train), fewest_nodes=2 if normalises else 0)
 
     def outputs(self, task: GraphClassification, inputs: dict[str, GraphBatch], part: str) -> Tensor:
         """Logits of the graphs of one part."""

@@ -13,6 +13,7 @@ from gnn.models.families import NodeClassifier
 from gnn.models.node_classifier_settings import NodeClassifierSettings
 from gnn.models.registry import MODELS, RegisteredModel
 from gnn.tasks import NodeClassification
+from gnn.tasks.edge_order import by_target
 from gnn.training_settings import Recipe, TrainingSettings
 
 
@@ -50,7 +51,8 @@ class Gcn(NodeClassifier):
         from torch_geometric.nn.conv.gcn_conv import gcn_norm  # noqa: PLC0415
 
         features = rows_with_sum_one(task.graph.features)
-        edge_index, edge_weight = gcn_norm(task.graph.edge_index, num_nodes=features.shape[0], dtype=torch.float32)
+        edges = by_target(task.graph.edge_index, features.shape[0])
+        edge_index, edge_weight = gcn_norm(edges, num_nodes=features.shape[0], dtype=torch.float32)
         return GcnInputs(features, cast("Tensor", edge_index), cast("Tensor", edge_weight))
 
     def forward(self, inputs: GcnInputs) -> Tensor:

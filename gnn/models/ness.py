@@ -22,8 +22,9 @@ from gnn.training_settings import Recipe, TrainingSettings
 class NessSettings:
     """Encoder, partition and loss of NESS; sizes are those of the paper's Table 3.
 
-    The edges are split into `subgraphs` parts by `partition_seed` alone, so a model read from a file sees the parts it
-    was trained on. Cora's validation pairs asked for 2 parts (NESS's config/cora.yaml has 4) and hardly mind
+    The edges are split into `subgraphs` parts by `partition_seed` alone, in whatever order a task is given
+    them, so a model read from a file sees the parts it was trained on; only training links in another order are dealt
+    out otherwise. Cora's validation pairs asked for 2 parts (NESS's config/cora.yaml has 4) and hardly mind
     `edge_dropout`. `contrastive_weight` and `temperature` are those of `contrastive_loss`. `kept_features` is
     how many of the `in_channels` input features the model looks at, None for all of them. Raises `SettingError` out of
     range.

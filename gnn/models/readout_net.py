@@ -39,7 +39,7 @@ class ReadoutNet(GraphClassifier):
 
     def convolve(self, convolution: nn.Module, hidden: Tensor, batch: GraphBatch) -> Tensor:
         """One convolution over the edges of the batch."""
-        return convolution(hidden, batch.edge_index)
+        return convolution(hidden, batch.sorted_edges)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of every graph of the batch."""

@@ -65,11 +65,11 @@ class SuperGatReadout(ReadoutNet):
         """One convolution over the edges; in training its attention also looks at pairs without an edge."""
         # PyG would draw them with Python's own random numbers, which a run does not seed.
         pairs = draw_non_edges(batch, batch.edge_index.shape[1] // 2) if self.training else None
-        return convolution(hidden, batch.edge_index, neg_edge_index=pairs)
+        return convolution(hidden, batch.sorted_edges, neg_edge_index=pairs)
 
     def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
         """The mean cross-entropy of each shuffled batch, and what its attention says of edges."""
-        for batch in task.shuffled_batches(batch_size or len(task.split.train)):
+        for batch in self.training_batches(task, batch_size):
             loss = functional.cross_entropy(self(batch), batch.labels)
             yield loss + self.settings.attention_loss_weight * self._take_attention_loss()
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gnn.errors import SettingError
+from gnn.errors import DatasetError, SettingError
 from gnn.layers import CsrMatrix, GraphConvolution
 from gnn.layers.enclosing_subgraph import EnclosingSubgraphs, enclosing_subgraphs
 from gnn.layers.linked_adjacency import LinkedAdjacency
@@ -120,6 +120,11 @@ class WalkPoolingNet(GraphModel):
     def losses(self, task: LinkPrediction, inputs: WalkPoolingInputs, batch_size: int | None) -> Iterator[Tensor]:
         """The mean cross-entropy of one shuffled batch of training pairs after the other, all of about one size."""
         subgraphs, labels = inputs.subgraphs["train"], task.train.labels
+        if len(labels) < 2:
+            raise DatasetError(
+                f"{task.name} has fewer than 2 training pairs ({len(labels)}), too few for batch normalisation; add "
+                "links or pairs without one"
+            )
         order = torch.randperm(len(labels)).to(labels.device)
         for batch in order.tensor_split(batch_count(len(labels), batch_size)):
             logits = self(inputs.features, subgraphs.take(batch))

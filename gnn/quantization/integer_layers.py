@@ -148,6 +148,9 @@ class IntegerAggregation(nn.Module):
     def forward(self, matrix: Any, features: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         """Quantize, add up whole numbers, scale, quantize; the sums, and the messages that were sent."""
         matrix = weighted_matrix(matrix)
+        if isinstance(matrix, CsrMatrix) and not len(matrix.column) and not self.returns_messages:
+            # Where training had no edges either, messages have no range.
+            return self.aggregates(features.new_zeros(matrix.shape[0], features.shape[1])), features
         held = self.messages.codes(features)  # pyright: ignore[reportCallIssue]
         scale = held.scale
         if isinstance(matrix, CsrMatrix) and not isinstance(self.norms, nn.Identity):

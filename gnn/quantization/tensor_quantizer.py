@@ -88,6 +88,9 @@ class TensorQuantizer(nn.Module):
         `node_of_row` [rows] says which node a row belongs to where rows are no nodes.
         """
         if not self.training:
+            if not self.seen and (values.numel() == 0 or (repeats is not None and not bool(repeats.any()))):
+                # Training had no edges, and there are none now.
+                return values
             return fake_quantize(values, self.grid, self.settings.gradient, rectify=self.rectifies)
         kept = None if self.protection is None else self.protection.rows(len(values), node_of_row)
         self._track(values.detach(), repeats, kept)

@@ -20,7 +20,8 @@ class GnnNetInference:
     """GNNNet on one batch of graphs; call it for logits [graphs, out_channels].
 
     Each convolution aggregates before it projects, where its input is narrower and the bias is free, and the last one
-    takes the maximum over nodes before bias and ELU: both are increasing, so that they may as well follow.
+    takes the maximum over nodes before bias and ELU: both are increasing, so that they may as well follow. A graph
+    without nodes has neither.
     Shapes: operator (nodes, nodes) with the normalisation as its values; weights [in, out] and biases [out].
     """
 
@@ -28,6 +29,7 @@ class GnnNetInference:
     feature_scaling: str
     graph_of_node: Tensor
     graphs: int
+    empty_graphs: Tensor
     operator: CsrMatrix
     convolutions: list[tuple[Tensor, Tensor]]
     classifier: tuple[Tensor, Tensor]
@@ -40,8 +42,9 @@ class GnnNetInference:
         for weight, bias in convolutions:
             hidden = functional.elu_(torch.addmm(bias, self._aggregate(hidden), weight))
         largest = max_readout(self._aggregate(hidden) @ last_weight, self.graph_of_node, self.graphs)
+        hidden = functional.elu_(largest.add_(last_bias)).index_fill_(0, self.empty_graphs, 0)
         weight, bias = self.classifier
-        return torch.addmm(bias, functional.elu_(largest.add_(last_bias)), weight)
+        return torch.addmm(bias, hidden, weight)
 
     def _aggregate(self, features: Tensor) -> Tensor:
         operator = self.operator
@@ -58,6 +61,7 @@ def compile_gnnnet(model: GnnNet, task: GraphClassification) -> GnnNetInference:
         feature_scaling=model.settings.feature_scaling,
         graph_of_node=batch.graph_of_node,
         graphs=len(batch.labels),
+        empty_graphs=(batch.node_pointer.diff() == 0).nonzero()[:, 0],
         operator=normalized_matrix(batch),
         convolutions=[
             (layer.lin.weight.t().clone(), cast(Tensor, layer.bias).clone())

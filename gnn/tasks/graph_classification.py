@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gnn.errors import DatasetError
 from gnn.tasks.fingerprint import fingerprint
 from gnn.tasks.graph_collection import GraphBatch, GraphCollection
 from gnn.tasks.node_classification import Split
@@ -39,11 +40,25 @@ class GraphClassification(Task):
         """All graphs of one part, in the order of the split."""
         return self.collection.select(getattr(self.split, part))
 
-    def shuffled_batches(self, batch_size: int) -> Iterator[GraphBatch]:
-        """The training graphs in random order, `batch_size` at a time; the last batch may be smaller."""
-        train = self.split.train
+    def shuffled_batches(self, batch_size: int, fewest_nodes: int = 0) -> Iterator[GraphBatch]:
+        """The training graphs in random order, `batch_size` at a time; the last batch may be smaller.
+
+        A batch with fewer than `fewest_nodes` joins the one before it, or the first one the next. Raises `DatasetError`
+        when all training graphs together have fewer.
+        """
+        train, sizes = self.split.train, self.collection.node_pointer.diff()
+        if (nodes := int(sizes[train].sum())) < fewest_nodes:
+            raise DatasetError(
+                f"the training graphs of {self.name} have fewer than {fewest_nodes} nodes in all ({nodes}), too few "
+                "for batch normalisation; add graphs, or choose a model without it"
+            )
+        batches: list[Tensor] = []
         for graphs in train[torch.randperm(len(train)).to(train.device)].split(batch_size):
-            yield self.collection.select(graphs)
+            if batches and min(int(sizes[batch].sum()) for batch in (batches[-1], graphs)) < fewest_nodes:
+                batches[-1] = torch.cat([batches[-1], graphs])
+            else:
+                batches.append(graphs)
+        yield from map(self.collection.select, batches)
 
     def loss(self, outputs: Tensor, part: str) -> Tensor:
         """Mean cross-entropy of one part; outputs [graphs of the part, classes]."""

@@ -9,20 +9,32 @@ from torch import Tensor
 from gnn.errors import DatasetError
 from gnn.layers.csr_matrix import CsrMatrix
 from gnn.layers.segment_sparsemax import segment_of_entry
+from gnn.tasks.edge_order import by_target, require_nodes
 
 
 @dataclass(frozen=True, eq=False)
 class GraphBatch:
     """Some graphs as one disconnected graph.
 
-    Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target), sorted by target; node_pointer
-    [graphs + 1], graph i owns the nodes node_pointer[i] to node_pointer[i + 1]; labels [graphs] int64.
+    The order of edges says nothing. Raises `DatasetError` for an edge of a node that does not exist.
+    Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target); node_pointer [graphs + 1], graph i
+    owns the nodes node_pointer[i] to node_pointer[i + 1]; labels [graphs] int64.
     """
 
     features: Tensor
     edge_index: Tensor
     node_pointer: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        require_nodes(self.edge_index, len(self.features))
+
+    @cached_property
+    def sorted_edges(self) -> Tensor:
+        """The edges by (target, source); where targets ascend they stay as they are, so that sums keep their order."""
+        if bool((self.edge_index[1].diff() >= 0).all()):
+            return self.edge_index
+        return by_target(self.edge_index, len(self.features))
 
     @cached_property
     def graph_of_node(self) -> Tensor:
@@ -32,7 +44,7 @@ class GraphBatch:
     @cached_property
     def adjacency(self) -> CsrMatrix:
         """The edges as a matrix of ones with targets as rows, (nodes, nodes); its product adds up nodes' sources."""
-        source, target = self.edge_index
+        source, target = self.sorted_edges
         nodes = len(self.features)
         pointer = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
         return CsrMatrix(pointer, source, self.features.new_ones(len(source)), (nodes, nodes))
@@ -56,10 +68,11 @@ class GraphCollection:
     def from_edges(
         cls, features: Tensor, edge_index: Tensor, node_pointer: Tensor, labels: Tensor
     ) -> "GraphCollection":
-        """Sort edges [2, edges] given in any order; raises `DatasetError` for an edge between two graphs."""
-        source, target = edge_index
-        order = torch.argsort(target * len(features) + source, stable=True)
-        source, target = source[order], target[order]
+        """Sort edges [2, edges] given in any order.
+
+        Raises `DatasetError` for an edge between two graphs or of a node that does not exist.
+        """
+        source, target = edge_index = by_target(edge_index, len(features))
         graph = torch.searchsorted(node_pointer, target, right=True) - 1
         crossing = (torch.searchsorted(node_pointer, source, right=True) - 1 != graph).nonzero()
         if len(crossing):
@@ -70,7 +83,7 @@ class GraphCollection:
             )
         counts = torch.bincount(graph, minlength=len(labels))
         edge_pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls(features, torch.stack([source, target]), node_pointer, edge_pointer, labels)
+        return cls(features, edge_index, node_pointer, edge_pointer, labels)
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from gnn.errors import DatasetError
 from gnn.layers import CsrMatrix
+from gnn.tasks.edge_order import by_link
 from gnn.tasks.fingerprint import fingerprint
 from gnn.tasks.task import Task
 
@@ -42,8 +43,9 @@ class Links:
 class LinkPrediction(Task):
     """A graph some of whose edges are hidden and have to be told from pairs without an edge.
 
-    Messages may pass over `edge_index` [2, edges] (both directions) only. `graph_edges` is the number of
-    undirected edges before any was hidden. Outputs of models are logits [pairs].
+    Messages may pass over `edge_index` [2, edges] (both directions) only; edges come in any order and are held in that
+    of the training links. `graph_edges` is the number of undirected edges before any was hidden. Outputs of models are
+    logits [pairs]. Raises `DatasetError` for an edge of a node that does not exist.
     """
 
     kind: ClassVar[str] = "link-prediction"
@@ -55,6 +57,9 @@ class LinkPrediction(Task):
     test: Links
     graph_edges: int
     classes: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edge_index", by_link(self.edge_index, self.train.positive, self.nodes))
 
     @property
     def nodes(self) -> int:

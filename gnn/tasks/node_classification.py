@@ -8,20 +8,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from gnn.layers import CsrMatrix
+from gnn.tasks.edge_order import require_nodes
 from gnn.tasks.fingerprint import fingerprint
 from gnn.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """One graph with sparse node features.
+    """One graph with sparse node features; the order of its edges says nothing.
 
+    Raises `DatasetError` for an edge of a node that does not exist.
     Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target); labels [nodes] int64.
     """
 
     features: CsrMatrix
     edge_index: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        require_nodes(self.edge_index, self.features.shape[0])
 
     def to(self, device: str) -> "Graph":
         """The graph on another device."""

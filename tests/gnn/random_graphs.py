@@ -14,7 +14,7 @@ def random_collection(sizes: list[int], edges_per_node: float, seed: int, channe
     generator = torch.Generator().manual_seed(seed)
     node_pointer = torch.tensor([0, *sizes]).cumsum(0)
     edges = [
-        first + torch.randint(size, (2, int(edges_per_node * size)), generator=generator)
+        first + torch.randint(max(size, 1), (2, int(edges_per_node * size)), generator=generator)
         for size, first in zip(sizes, node_pointer.tolist(), strict=False)
     ]
     features = torch.randn(sum(sizes), channels, generator=generator)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gnn.errors import DatasetError
 from gnn.tasks import GraphClassification, GraphCollection, Split
 from gnn.tasks.graph_splits import grouped_random_split, random_split, scaffold_split
 
@@ -39,6 +40,38 @@ def test_an_epoch_has_every_training_graph_once(task: GraphClassification, batch
     assert sorted(graphs) == sorted(task.split.train.tolist())
     assert [len(batch.labels) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
     assert len(batches) == -(-6 // batch_size)
+
+
+@pytest.mark.parametrize(("train", "batch_size"), [([0, 0, 0], 2), ([0, 0, 0, 4], 1), ([0, 3], 1), ([0, 0, 0, 0], 3)])
+def test_a_batch_of_too_few_nodes_joins_another(task: GraphClassification, train: list[int], batch_size: int) -> None:
+    # Graph 0 has one node, graph 1 two and so on.
+    few = replace(task, split=replace(task.split, train=torch.tensor(train)))
+    for seed in range(5):
+        torch.manual_seed(seed)
+        plain = [batch.features for batch in few.shuffled_batches(batch_size)]
+        torch.manual_seed(seed)
+        joined = [batch.features for batch in few.shuffled_batches(batch_size, fewest_nodes=2)]
+        assert torch.equal(torch.cat(joined), torch.cat(plain))
+        assert min(len(features) for features in joined) >= 2
+        assert len(joined) < len(plain) == -(-len(train) // batch_size)
+
+
+def test_batches_of_enough_nodes_stay_as_they_are(task: GraphClassification) -> None:
+    torch.manual_seed(0)
+    plain = [batch.features for batch in task.shuffled_batches(4, fewest_nodes=2)]
+    torch.manual_seed(0)
+    assert all(map(torch.equal, plain, [batch.features for batch in task.shuffled_batches(4)]))
+
+
+def test_a_single_node_to_train_on_is_refused_where_it_is_too_few(task: GraphClassification) -> None:
+    lone = replace(task, split=replace(task.split, train=torch.tensor([0])))
+    assert len(list(lone.shuffled_batches(4))) == 1
+    with pytest.raises(DatasetError) as caught:
+        list(lone.shuffled_batches(4, fewest_nodes=2))
+    assert str(caught.value) == (
+        "the training graphs of paths have fewer than 2 nodes in all (1), too few for batch normalisation; add graphs, "
+        "or choose a model without it"
+    )
 
 
 def test_the_order_of_an_epoch_belongs_to_the_random_state(task: GraphClassification) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gnn.errors import DatasetError
-from gnn.tasks import GraphBatch, GraphCollection
+from gnn.layers import CsrMatrix
+from gnn.tasks import Graph, GraphBatch, GraphCollection
 
 
 def draw_collection(sizes: list[int], seed: int, density: float = 0.3) -> tuple[GraphCollection, list[Tensor]]:
@@ -91,6 +92,29 @@ def test_graphs_without_edges_and_single_nodes_are_graphs() -> None:
     assert batch.graph_of_node.tolist() == [0, 1, 1, 1]
 
 
+def test_a_graph_without_nodes_is_a_graph() -> None:
+    node_pointer = torch.tensor([0, 0, 2, 2, 3])
+    edge_index = torch.tensor([[2, 1, 0], [2, 0, 1]])
+    collection = GraphCollection.from_edges(torch.arange(3.0)[:, None], edge_index, node_pointer, torch.zeros(4).long())
+    assert collection.edge_pointer.tolist() == [0, 0, 2, 2, 3]
+    batch = collection.select(torch.tensor([3, 0, 1, 2]))
+    assert batch.node_pointer.tolist() == [0, 1, 1, 3, 3]
+    assert batch.edge_index.tolist() == [[0, 2, 1], [0, 1, 2]]
+
+
+@pytest.mark.parametrize(("source", "target"), [(0, 4), (-1, 2)])
+def test_an_edge_of_a_node_that_does_not_exist_is_refused(source: int, target: int) -> None:
+    edge_index = torch.tensor([[1, source], [0, target]])
+    sentence = f"^an edge goes from node {source} to node {target}, but there are 4 nodes, numbered from 0 on; correct "
+    features, pointer, labels = torch.zeros(4, 1), torch.tensor([0, 4]), torch.tensor([0])
+    for make in (GraphBatch, GraphCollection.from_edges):
+        with pytest.raises(DatasetError, match=sentence):
+            make(features, edge_index, pointer, labels)
+    empty = CsrMatrix(torch.zeros(5).long(), torch.zeros(0).long(), torch.zeros(0), (4, 1))
+    with pytest.raises(DatasetError, match=sentence):
+        Graph(empty, edge_index, torch.zeros(4, dtype=torch.int64))
+
+
 @pytest.mark.parametrize(("source", "target"), [(1, 2), (2, 1)])
 def test_an_edge_between_two_graphs_is_refused(source: int, target: int) -> None:
     edge_index = torch.tensor([[0, source], [1, target]])
@@ -104,6 +128,12 @@ def test_its_tensors_make_the_same_collection_again() -> None:
     again = GraphCollection(**collection.tensors).to("cpu")
     assert all(torch.equal(tensor, again.tensors[name]) for name, tensor in collection.tensors.items())
     assert sorted(again.tensors) == ["edge_index", "edge_pointer", "features", "labels", "node_pointer"]
+
+
+def test_a_node_gets_its_neighbours_row_whatever_the_order_of_edges() -> None:
+    features = torch.tensor([[1.0], [2.0]])
+    batch = GraphBatch(features, torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 2]), torch.tensor([0]))
+    assert (batch.adjacency @ features).flatten().tolist() == [2.0, 1.0]
 
 
 def test_the_adjacency_counts_equal_edges_and_takes_each_nodes_sources_in_any_order() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn.determinism import deterministic
-from gnn.errors import SettingError
+from gnn.errors import DatasetError, SettingError
 from gnn.layers import CsrMatrix
 from gnn.models import build_model_for, walkpooling
 from gnn.models.walkpooling import WalkPoolingNet, WalkPoolingSettings, batch_count
@@ -170,6 +170,16 @@ def test_every_training_pair_is_learned_once_an_epoch(task: LinkPrediction, monk
 )
 def test_no_batch_has_a_single_pair(pairs: int, batch_size: int | None, count: int) -> None:
     assert batch_count(pairs, batch_size) == count
+
+
+def test_a_single_training_pair_is_refused_with_a_remedy(task: LinkPrediction) -> None:
+    lone = replace(task, train=Links(task.train.positive[:, :1], task.train.negative[:, :0]))
+    with pytest.raises(DatasetError) as caught:
+        fit(new_model(lone), lone, TRAINING, seed=0)
+    assert str(caught.value) == (
+        f"{task.name} has fewer than 2 training pairs (1), too few for batch normalisation; add links or pairs without "
+        "one"
+    )
 
 
 def test_it_has_the_parameters_that_its_docstring_counts() -> None:
