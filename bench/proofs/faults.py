@@ -225,7 +225,8 @@ def main() -> int:
     with temporary_folder() as folder:
         row, kept, results = prove(options.kills, options.seed, folder)
     headers = ("killed", "artifacts found", "damaged", "lost", "leftovers", "model files")
-    text = f"{machine_line(results)}. {options.kills} killed runs, seed {options.seed}:\n\n{markdown_table(headers, [row])}"
+    title = f"{machine_line(results)}. {options.kills} killed runs, seed {options.seed}:"
+    text = f"{title}\n\n{markdown_table(headers, [row])}"
     print(text)
     if options.write:
         write_section("prove-faults", text, PAGE)
