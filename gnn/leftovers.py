@@ -1,12 +1,17 @@
 """Temporary files and folders: whoever uses one holds it, and what nobody holds the next run removes."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: what is there stays.
+    fcntl = None
 
 PREFIX = "gnn-temporary-"
 
@@ -22,8 +27,9 @@ def held(path: Path) -> Iterator[bool]:
     try:
         # Without locks, as on some network disks, nothing is ever removed.
         with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDONLY)
-            fcntl.flock(handle, fcntl.LOCK_SH)
+            if fcntl is not None:
+                handle = os.open(path, os.O_RDONLY)
+                fcntl.flock(handle, fcntl.LOCK_SH)
         yield path.exists()
     finally:
         if handle >= 0:
@@ -42,12 +48,12 @@ def temporary_folder() -> Iterator[Path]:
 
 def remove_leftovers(folder: Path, pattern: str = f"{PREFIX}*") -> None:
     """Remove what this user's killed processes left in a folder under names of a pattern; never what anybody holds."""
-    for path in folder.glob(pattern):
+    for path in folder.glob(pattern) if fcntl is not None else ():
         with contextlib.suppress(OSError):
-            _remove_unheld(path)
+            _remove_unheld(path, fcntl)
 
 
-def _remove_unheld(path: Path) -> None:
+def _remove_unheld(path: Path, fcntl: Any) -> None:  # noqa: ANN401  (a module that not every system has)
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if os.fstat(handle).st_uid == os.geteuid():

@@ -47,6 +47,15 @@ def test_what_another_user_owns_stays(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "gnn-temporary-a").exists()
 
 
+def test_without_locks_files_are_used_and_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "fcntl", None)
+    (tmp_path / "gnn-temporary-a").mkdir()
+    with held(tmp_path / "gnn-temporary-a") as there:
+        assert there
+    remove_leftovers(tmp_path)
+    assert (tmp_path / "gnn-temporary-a").exists()
+
+
 def test_links_are_not_followed_and_pipes_do_not_block(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "gnn-temporary-link").symlink_to("target")
