@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gnn.determinism import deterministic
 from gnn.errors import DivergenceError
-from gnn.models import GraphModel
+from gnn.models import GraphModel, runnable_model, unwrapped_model
 from gnn.preconditioning import preconditioning
 from gnn.tasks import Task
 from gnn.training_settings import TrainingSettings
@@ -79,10 +79,11 @@ def fit(
 
     `after_step` runs after every optimiser step; pruning uses it to keep its masks. `parameter_groups` gives Adam's
     groups, for parameters with a learning rate of their own, and `penalty` is added to the loss of every step, after
-    its forward pass. The same model, task, settings and seed give bit-identical weights. Raises `DivergenceError` when
-    a loss is not finite.
+    its forward pass. The same model, task, settings and seed give bit-identical weights. Of a model that PyTorch
+    has wrapped the one inside is trained. Raises `DivergenceError` when a loss is not finite, and `SettingError` for a
+    model that `runnable_model` refuses.
     """
-    start = time.process_time()
+    start, model = time.process_time(), runnable_model(model)
     best: Validation | None = None
     best_epoch, best_state = 0, copy.deepcopy(model.state_dict())
     epoch, budget = 0, settings.epochs
@@ -177,6 +178,7 @@ def validate(model: GraphModel, task: Task, inputs: object) -> Validation:
 
 def evaluate(model: GraphModel, task: Task) -> Evaluation:
     """Scores on the test part, on one thread so that they repeat exactly."""
+    model = unwrapped_model(model)
     with deterministic(seed=0):
         inputs = model.prepare(task)
         test = outputs_of(model, task, inputs, "test")

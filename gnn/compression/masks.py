@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from gnn.models import GraphModel
+from gnn.models import GraphModel, unwrapped_model
 from gnn.tasks import Task
 from gnn.training import Fitted, fit
 from gnn.training_settings import TrainingSettings
@@ -21,6 +21,7 @@ class Masks:
     @torch.no_grad()
     def apply(self, model: nn.Module) -> None:
         """Set every pruned weight to +0.0 in place, so that optimisers follow; a product would leave -0.0."""
+        model = unwrapped_model(model)
         for name, mask in self.kept.items():
             model.get_parameter(name).masked_fill_(~mask, 0.0)
 

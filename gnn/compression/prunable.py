@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from gnn.errors import SettingError
+from gnn.models import bare_model
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ def prunable_parameters(model: nn.Module) -> list[tuple[str, nn.Module, str]]:
     """Every weight that pruning may touch, as (name, module, parameter name).
 
     The one rule: parameters with two dimensions or more. Biases and normalisation have one and stay whole.
+    Raises `SettingError` for weights that `bare_model` refuses.
     """
     return [
         (f"{module_name}.{name}" if module_name else name, module, name)
-        for module_name, module in model.named_modules()
+        for module_name, module in bare_model(model).named_modules()
         for name, parameter in module.named_parameters(recurse=False)
         if parameter.dim() >= 2
     ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gnn.compression.degree_quant import in_degree
 from gnn.layers import CsrMatrix
-from gnn.models import GraphModel
+from gnn.models import GraphModel, unwrapped_model
 from gnn.quantization.integer_layers import IntegerProduct
 from gnn.quantization.integer_model import integer_weights
 from gnn.quantization.learned_quantizer import NodeQuantizer
@@ -39,8 +39,9 @@ def measured_bits(model: GraphModel, plain: GraphModel, task: Task) -> BitWidths
     A number that is never negative does without its sign, which counts as no bit. Weights and inputs of layers that
     stayed in FP32 count 32 bits.
     """
+    model = unwrapped_model(model)
     held = {name: weight.bit_width for name, weight in integer_weights(model).items()}
-    sizes = {name: parameter.numel() for name, parameter in plain.named_parameters()}
+    sizes = {name: parameter.numel() for name, parameter in unwrapped_model(plain).named_parameters()}
     of_weights = sum(count * held.get(name, FULL_PRECISION) for name, count in sizes.items())
     watch = _Watch(model, _degrees(task))
     watch.run(task)

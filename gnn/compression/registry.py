@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from gnn.compression.subject import Compressed, Subject, TrainingContext
-from gnn.models import GraphModel
+from gnn.models import GraphModel, fp32_model
 from gnn.registry import Registry
 
 
@@ -53,6 +53,7 @@ def register_method(settings_class: type[Any]) -> Callable[[Compress], Compress]
 def compress(model: GraphModel, settings: CompressionSettings, training: TrainingContext | None = None) -> Compressed:
     """Compress a model with the method its settings belong to; the model itself may be changed.
 
-    Methods that train need the training context and raise `SettingError` without it.
+    Of a model that PyTorch has wrapped it is the one inside. Methods that train need the training context and raise
+    `SettingError` without it, as all do for a model that `fp32_model` refuses.
     """
-    return METHODS[settings.method].compress(Subject(model, training), settings)
+    return METHODS[settings.method].compress(Subject(fp32_model(model), training), settings)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gnn.determinism import deterministic
-from gnn.models import GraphModel
+from gnn.models import GraphModel, unwrapped_model
 from gnn.tasks import Task
 
 
@@ -37,6 +37,7 @@ def agreement(integer: GraphModel, simulated: GraphModel, task: Task) -> Agreeme
 
 @torch.no_grad()
 def _logits(model: GraphModel, task: Task) -> Tensor:
+    model = unwrapped_model(model)
     with deterministic(seed=0):
         model.eval()
         return model.outputs(task, model.prepare(task), "test")

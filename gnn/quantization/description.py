@@ -67,7 +67,7 @@ class Quantization:
         protection: DegreeProtection | None = None,
     ) -> GraphModel:
         """Give a model its quantizers, in place."""
-        quantize_model(model, self.scheme(settings, protection), self.fp32_layers)
+        model = quantize_model(model, self.scheme(settings, protection), self.fp32_layers)
         modules = dict(model.named_modules())
         for site in self.fp32_sites:
             if not hasattr(modules.get(site), "codes"):

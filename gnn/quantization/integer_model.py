@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gnn.errors import SettingError
-from gnn.models import MODELS, GraphModel
+from gnn.models import MODELS, GraphModel, unwrapped_model
 from gnn.quantization.integer_layers import IntegerAggregation, IntegerProduct
 from gnn.quantization.integer_weight import IntegerWeight
 from gnn.quantization.layers import QuantizedSplineConvolution
@@ -26,7 +26,7 @@ def convert(model: GraphModel, *, structure_bits: int | None = None) -> GraphMod
     with weights of so many bits, for a state to be read into. Raises `SettingError` naming a layer that cannot be
     converted.
     """
-    integer = copy.deepcopy(model).eval()
+    integer = copy.deepcopy(unwrapped_model(model)).eval()
     for name, layer in list(integer.named_modules()):
         if isinstance(layer, NodeQuantizer | ChannelQuantizer) and structure_bits is None:
             layer.settle()
@@ -110,6 +110,7 @@ def dequantized_state(model: nn.Module) -> dict[str, Tensor]:
 
 def plain_model(model: GraphModel) -> GraphModel:
     """The model itself or, for a converted one, the plain model with the same weights in FP32."""
+    model = unwrapped_model(model)
     if model.quantization is None:
         return model
     architectures = [MODELS[name].build for name in MODELS]

@@ -12,7 +12,7 @@ from gnn.errors import SettingError
 from gnn.layers import GraphConvolution, SplineConvolution
 from gnn.layers.hgpsl_convolution import HgpSlConvolution
 from gnn.layers.hgpsl_pool import HgpSlPool
-from gnn.models import GraphModel
+from gnn.models import GraphModel, bare_model
 from gnn.models.gin import GinConvolution
 from gnn.models.ness import Ness
 from gnn.models.walkpooling import WalkPoolingNet
@@ -54,7 +54,7 @@ def quantize_model(model: GraphModel, scheme: Scheme, exempt: Iterable[str] = ()
     counterpart; the layers named in `exempt` stay in FP32 with all that is in them. Raises `SettingError` for a layer
     with weights that has no counterpart, so that none slips through, and for an exempt layer that does not exist.
     """
-    exempt = tuple(exempt)
+    model, exempt = bare_model(model), tuple(exempt)
     layers = dict(model.named_modules())
     in_fp32 = {name for name in layers for kept in exempt if name == kept or name.startswith(f"{kept}.")}
     if unknown := [name for name in exempt if name not in layers]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gnn.models import GraphModel
+from gnn.models import GraphModel, fp32_model, unwrapped_model
 from gnn.registry import Registry
 from gnn.tasks import Task
 
@@ -21,8 +21,9 @@ def compile_inference(model_name: str, model: GraphModel, task: Task) -> Inferen
     Node classifiers give the logits of the whole graph, link predictors those of the test pairs, graph classifiers
     those of the test graphs as one batch. Everything that depends on structure and weights alone is done here, once;
     what is left is what a server would repeat. A model on integers runs as it is. Raises `UnknownNameError` for a model
-    without a runtime of its own.
+    without a runtime of its own, and `SettingError` for one that `fp32_model` refuses.
     """
+    model = fp32_model(model)
     if model.quantization is not None:
         return model_inference(model, task)
     return RUNTIMES[model_name](model, task)
@@ -30,6 +31,7 @@ def compile_inference(model_name: str, model: GraphModel, task: Task) -> Inferen
 
 def model_inference(model: GraphModel, task: Task) -> Inference:
     """The model's own forward pass on the test part as it stands, for models without a runtime of their own."""
+    model = unwrapped_model(model)
     model.eval()
     inputs = model.prepare(task)
     return torch.inference_mode()(lambda: model.outputs(task, inputs, "test"))

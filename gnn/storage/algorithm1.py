@@ -5,6 +5,8 @@ import io
 import torch
 from torch import nn
 
+from gnn.models import bare_model
+
 
 def algorithm1_state(model: nn.Module) -> dict[str, dict[str, object]]:
     """Compress a state dictionary as the paper does: the shape and the non-zero values of every tensor.
@@ -14,7 +16,7 @@ def algorithm1_state(model: nn.Module) -> dict[str, dict[str, object]]:
     without any non-zero value is kept whole, as printed.
     """
     state: dict[str, object] = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in bare_model(model).state_dict().items():
         mask = tensor != 0
         state[name] = {"shape": tensor.shape, "values": tensor[mask]} if bool(mask.any()) else tensor
     return {"net": state}
@@ -27,7 +29,7 @@ def algorithm1_size_bytes(model: nn.Module) -> int:
 
 def dense_size_bytes(model: nn.Module) -> int:
     """Bytes of `torch.save` of the whole state dictionary, zeros included: the paper's base size."""
-    return _saved_size_bytes({"net": model.state_dict()})
+    return _saved_size_bytes({"net": bare_model(model).state_dict()})
 
 
 def _saved_size_bytes(content: object) -> int:

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from gnn.models import bare_model
 from gnn.storage.layout import Layout
 from gnn.storage.precision import PRECISIONS, lossless_bound_bytes
 from gnn.storage.state_streams import hold
@@ -15,6 +16,7 @@ def entropy_bound_bytes(model: nn.Module, precision: str = "fp32") -> float:
     the raw ones (see `lossless_bound_bytes`): it is the mask that is coded, and a coder that looks into the numbers,
     whose exponents repeat, stays below. Raises `StorageError` as `save` does.
     """
+    model = bare_model(model)
     layout, state = Layout.of(model), model.state_dict()
     held = hold(state, layout, PRECISIONS[precision])
     weights = sum(PRECISIONS[precision].bound_bytes(weight) for weight in held.values())

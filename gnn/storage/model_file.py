@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gnn.atomic_file import write_atomically
 from gnn.errors import StorageError, UnknownNameError
-from gnn.models import MODELS, GraphModel, build_model, settings_mapping
+from gnn.models import MODELS, GraphModel, bare_model, build_model, settings_mapping
 from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.storage.container import Header, container_bytes, read_container
 from gnn.storage.layout import Layout
@@ -42,10 +42,14 @@ def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision
     The file is a safetensors container that says all that is needed to load it (see `container_bytes`). A model that
     runs on integers is stored as its codes, two in a byte up to 4 bits, before entropy coding. "fp32" keeps
     every bit; "fp16", "int8" and "int4" hold the prunable weights in fewer (see `gnn.storage.precision`), all else in
-    full. The same model gives the same bytes. They are written through a temporary file. Raises `UnknownNameError`,
-    and `StorageError` for a model that the format or the precision has no room for.
+    full. The same model gives the same bytes. They are written through a temporary file. What PyTorch has put
+    around the model is left out. Raises `UnknownNameError`, `SettingError` for weights that `bare_model` refuses, and
+    `StorageError` for a model that the format or the precision has no room for.
     """
     MODELS[model_name]
+    model = bare_model(model)
+    if not isinstance(model, GraphModel):
+        raise StorageError(f"the model cannot be stored: it is a {type(model).__name__}, which is no GraphModel")
     if model.quantization is not None and precision != "fp32":
         raise StorageError(
             f"the model cannot be stored in {precision}: its weights are codes already, and what else it has is needed "
@@ -76,6 +80,7 @@ def save(model: GraphModel, path: Path, *, model_name: str, task: str, precision
 
 def as_stored(model: GraphModel, precision: str) -> dict[str, Tensor]:
     """The state that `load` gives back after `save` with this precision, without a file."""
+    model = bare_model(model)
     layout, state = Layout.of(model), model.state_dict()
     held = hold(state, layout, PRECISIONS[precision])
     return {

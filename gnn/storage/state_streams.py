@@ -55,6 +55,8 @@ def hold(state: Mapping[str, Tensor], layout: Layout, precision: Precision) -> d
     """Every weight as a file holds it; raises `StorageError` for values that the precision has no room for."""
     held = {}
     for name in layout.weights:
+        if state[name].is_meta:
+            raise StorageError(f"tensor {name!r} is on device meta and has no numbers; build the model without it")
         try:
             held[name] = precision.hold(layout.matrix(name, state[name]))
         except StorageError as error:
