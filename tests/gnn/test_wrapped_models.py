@@ -369,7 +369,6 @@ def test_numbers_in_another_type_or_nowhere_are_refused(
         for ask in (
             lambda model=model: compress(model, settings),
             lambda model=model: compile_inference("gin", model, small_task),
-            lambda model=model: fit(model, small_task, ONE_EPOCH, seed=0),
         ):
             with pytest.raises(SettingError, match=sentence):
                 ask()
