@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from gnn.compression.subject import Compressed, Subject, TrainingContext
-<<<<<<< HEAD
-from gnn.models import GraphModel, bare_model, runnable_model
-=======
 from gnn.models import GraphModel, fp32_model
->>>>>>> wrapped
 from gnn.registry import Registry
 
 
@@ -58,12 +54,6 @@ def compress(model: GraphModel, settings: CompressionSettings, training: Trainin
     """Compress a model with the method its settings belong to; the model itself may be changed.
 
     Of a model that PyTorch has wrapped it is the one inside. Methods that train need the training context and raise
-<<<<<<< HEAD
-    `SettingError` without it, as all do for a model that `bare_model` or `runnable_model` refuses.
-    """
-    return METHODS[settings.method].compress(Subject(runnable_model(bare_model(model)), training), settings)
-=======
     `SettingError` without it, as all do for a model that `fp32_model` refuses.
     """
     return METHODS[settings.method].compress(Subject(fp32_model(model), training), settings)
->>>>>>> wrapped

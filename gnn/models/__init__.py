@@ -13,11 +13,7 @@ from gnn.models import spline as _spline  # noqa: F401  (registers itself)
 from gnn.models import ssp as _ssp  # noqa: F401  (registers itself)
 from gnn.models import supergat_readout as _supergat_readout  # noqa: F401  (registers itself)
 from gnn.models import walkpooling as _walkpooling  # noqa: F401  (registers itself)
-<<<<<<< HEAD
-from gnn.models.bare import bare_model, runnable_model, unwrapped_model
-=======
 from gnn.models.bare import bare_model, fp32_model, runnable_model, unwrapped_model
->>>>>>> wrapped
 from gnn.models.families import GraphClassifier, LinkPredictor, NodeClassifier
 from gnn.models.registry import (
     MODELS,
@@ -38,10 +34,7 @@ __all__ = [
     "bare_model",
     "build_model",
     "build_model_for",
-<<<<<<< HEAD
-=======
     "fp32_model",
->>>>>>> wrapped
     "runnable_model",
     "settings_mapping",
     "unwrapped_model",

@@ -46,13 +46,8 @@ def bare_model(model: Model) -> Model:
 def runnable_model(model: GraphModel) -> GraphModel:
     """The unwrapped model, ready to be trained and to be run on a task.
 
-<<<<<<< HEAD
-    Raises `SettingError` for anything else than a `GraphModel` in FP32 with its numbers in memory, and for weights that
-    hooks make: they do so when their own layer is called, and a layer that reads the weights of another, as the spline
-=======
     Raises `SettingError` for anything else than a `GraphModel` with its numbers in memory, and for weights that hooks
     make: they do so when their own layer is called, and a layer that reads the weights of another, as the spline
->>>>>>> wrapped
     convolution does, would see stale ones.
     """
     bare = _refuse(model, _hooked)
@@ -61,8 +56,6 @@ def runnable_model(model: GraphModel) -> GraphModel:
     for name, parameter in bare.named_parameters():
         if parameter.is_meta:
             raise SettingError(f"parameter {name!r} is on device meta and has no numbers; build the model without it")
-<<<<<<< HEAD
-=======
     return bare
 
 
@@ -70,7 +63,6 @@ def fp32_model(model: GraphModel) -> GraphModel:
     """The bare model, ready to be run on a task; raises `SettingError` for any parameter that is not in FP32."""
     bare = runnable_model(bare_model(model))
     for name, parameter in bare.named_parameters():
->>>>>>> wrapped
         if parameter.dtype != torch.float32:
             raise SettingError(f"parameter {name!r} is {parameter.dtype}, not torch.float32; use model.float()")
     return bare

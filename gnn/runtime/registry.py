@@ -6,11 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-from gnn.models import GraphModel, bare_model, runnable_model, unwrapped_model
-=======
 from gnn.models import GraphModel, fp32_model, unwrapped_model
->>>>>>> wrapped
 from gnn.registry import Registry
 from gnn.tasks import Task
 
@@ -25,15 +21,9 @@ def compile_inference(model_name: str, model: GraphModel, task: Task) -> Inferen
     Node classifiers give the logits of the whole graph, link predictors those of the test pairs, graph classifiers
     those of the test graphs as one batch. Everything that depends on structure and weights alone is done here, once;
     what is left is what a server would repeat. A model on integers runs as it is. Raises `UnknownNameError` for a model
-<<<<<<< HEAD
-    without a runtime of its own, and `SettingError` for one that `bare_model` or `runnable_model` refuses.
-    """
-    model = runnable_model(bare_model(model))
-=======
     without a runtime of its own, and `SettingError` for one that `fp32_model` refuses.
     """
     model = fp32_model(model)
->>>>>>> wrapped
     if model.quantization is not None:
         return model_inference(model, task)
     return RUNTIMES[model_name](model, task)

@@ -41,16 +41,10 @@ def save(model: GraphModel, path: AnyPath, *, model_name: str, task: str, precis
     The file is a safetensors container that says all that is needed to load it (see `container_bytes`). A model that
     runs on integers is stored as its codes, two in a byte up to 4 bits, before entropy coding. "fp32" keeps
     every bit; "fp16", "int8" and "int4" hold the prunable weights in fewer (see `gnn.storage.precision`), all else in
-<<<<<<< HEAD
     full. The same model gives the same bytes. They are written through a temporary file (see `replace_file`). What
     PyTorch has put around the model is left out. Raises `UnknownNameError`, `SettingError` for weights that
     `bare_model` refuses, and `StorageError` for a model that the format or the precision has no room for and for a path
     that cannot be written.
-=======
-    full. The same model gives the same bytes. They are written through a temporary file. What PyTorch has put
-    around the model is left out. Raises `UnknownNameError`, `SettingError` for weights that `bare_model` refuses, and
-    `StorageError` for a model that the format or the precision has no room for.
->>>>>>> wrapped
     """
     MODELS[model_name]
     model = bare_model(model)
