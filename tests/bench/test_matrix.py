@@ -135,8 +135,8 @@ def test_an_orphan_is_named() -> None:
         "planted-cora-node.spline.global.s0.5.ft.json",
         "cora-link.ness.dense@paper.json",
         "planted-proteins.hgpsl.dense@paper.json",
-        "bbbp.gin.dense.json",
         "bbbp.gin.dense@paper.json",
+        "bbbp-scaffold.gnnnet.dense@paper.json",
         "cora-node.spline.dense@paper.json",
         "cora-node.spline.global.s0.55.json",
         "cora-link.ness.dense@dirty.json",
@@ -145,7 +145,7 @@ def test_an_orphan_is_named() -> None:
     ]
     assert orphans(Path(name) for name in names) == [
         ".gitkeep",
-        "bbbp.gin.dense@paper.json",
+        "bbbp-scaffold.gnnnet.dense@paper.json",
         "cora-link.graphsage.dense.ft.json",
         "cora-link.ness.dense@dirty.json",
         "cora-node.spline.dense@paper.json",
