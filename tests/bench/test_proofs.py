@@ -131,7 +131,7 @@ class ActedSuite(faults.Suite):
             snapshot = folder / "snapshots" / f"{case.partition('[')[2][:-1]}.json"
             snapshot.write_text('{"seeds": {"0": {}, "1": {}}, "task_sha256": {"0": "", "1": ""}}')
 
-    def start(self, cache: Path, *options: str) -> subprocess.Popen[bytes]:  # noqa: ARG002
+    def start(self, cache: Path, *options: str, faults: str = "") -> subprocess.Popen[bytes]:  # noqa: ARG002
         subprocess.run(["/bin/sh", "-c", self.script], cwd=self.checkout, check=True)
         return subprocess.Popen(["/bin/sleep", "600"], start_new_session=True)
 
