@@ -126,26 +126,6 @@ def test_a_key_that_is_no_json_is_refused(store: ArtifactStore, builder: Builder
     assert builder.builds == 0
 
 
-def empty(_content: bytes) -> bytes:
-    return b""
-
-
-def shorter_than_its_digest(content: bytes) -> bytes:
-    return content[:31]
-
-
-def digest_only(content: bytes) -> bytes:
-    return content[:32]
-
-
-def without_its_last_byte(content: bytes) -> bytes:
-    return content[:-1]
-
-
-def with_one_more_byte(content: bytes) -> bytes:
-    return content + b"\0"
-
-
 def flip(position: int) -> Callable[[bytes], bytes]:
     def damage(content: bytes) -> bytes:
         flipped = bytearray(content)
@@ -158,11 +138,11 @@ def flip(position: int) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     "damage",
     [
-        empty,
-        shorter_than_its_digest,
-        digest_only,
-        without_its_last_byte,
-        with_one_more_byte,
+        pytest.param(lambda _content: b"", id="empty"),
+        pytest.param(lambda content: content[:31], id="shorter than its digest"),
+        pytest.param(lambda content: content[:32], id="digest only"),
+        pytest.param(lambda content: content[:-1], id="without its last byte"),
+        pytest.param(lambda content: content + b"\0", id="with one more byte"),
         *(pytest.param(flip(position), id=f"bit flipped at {position}") for position in (0, 31, 32, 39, 60, -1)),
     ],
 )

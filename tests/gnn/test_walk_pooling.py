@@ -281,30 +281,6 @@ def test_a_graph_without_edges_has_features() -> None:
     assert features.isfinite().all()
 
 
-def test_a_pattern_is_made_of_edges_in_any_order() -> None:
-    target, source = torch.tensor([[2, 0, 1, 0], [0, 1, 0, 2]])
-    pattern = SymmetricPattern.from_edges(target, source, 4)
-    assert pattern.pointer.tolist() == [0, 2, 3, 4, 4]
-    assert pattern.column.tolist() == [1, 2, 0, 0]
-    assert pattern.reverse.tolist() == [2, 3, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("edges", "fault"),
-    [
-        ([(0, 1), (1, 0), (2, 2)], "node 2 to node 2 is a self-loop"),
-        ([(0, 1), (1, 0), (0, 1), (1, 0)], "node 1 to node 0 is there twice"),
-        ([(0, 1), (1, 0), (0, 1)], "node 0 to node 1 is there twice"),
-        ([(0, 1), (1, 0), (1, 2)], "node 1 to node 2 has no reverse"),
-    ],
-)
-def test_edges_of_no_simple_undirected_graph_are_refused(edges: list[tuple[int, int]], fault: str) -> None:
-    source, target = torch.tensor(edges).t()
-    with pytest.raises(DatasetError) as caught:
-        SymmetricPattern.from_edges(target, source, 3)
-    assert str(caught.value) == f"the edge from {fault}; give every edge between two nodes once in each direction"
-
-
 def test_a_pattern_without_edges_sums_to_nothing() -> None:
     pattern = SymmetricPattern(torch.zeros(4, dtype=torch.long), *torch.zeros(2, 0, dtype=torch.long))
     assert pattern.neighbour_sum(torch.zeros(0), torch.ones(3, 2)).tolist() == [[0.0, 0.0]] * 3
