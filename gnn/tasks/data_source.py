@@ -186,7 +186,7 @@ def _fetch(url: str, largest_bytes: int) -> bytes:
 
 
 def _unpack(archive: bytes, dataset: RawDataset) -> dict[str, bytes]:
-    """The wanted files of a zip file, whatever folder they have in it; none that claims or turns out to be larger."""
+    """The wanted files of a zip file, in any folder; of one that is larger, one byte too many."""
     try:
         with ZipFile(io.BytesIO(archive)) as packed:
             members = {PurePosixPath(member.filename).name: member for member in packed.infolist()}
@@ -199,7 +199,7 @@ def _member(packed: ZipFile, member: ZipInfo, dataset: RawDataset) -> bytes:
     known_bytes, _ = dataset.files[PurePosixPath(member.filename).name]
     largest_bytes = known_bytes if dataset.canonical is _as_it_is else dataset.largest_download_bytes
     # Other ways of packing unpack a block at once, however large.
-    if member.file_size > largest_bytes or member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-        raise DatasetError(f"{member.filename} has {member.file_size} bytes, at most {largest_bytes} were expected")
+    if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        raise DatasetError(f"{member.filename} is packed by method {member.compress_type}, expected stored or deflated")
     with packed.open(member) as stream:
         return stream.read(largest_bytes + 1)
