@@ -132,10 +132,10 @@ def run(case: Case, seed: int, laboratory: Laboratory) -> Run:
     task = laboratory.task(case.registered_task, seed)
     base = base_model(case, seed, laboratory)
     dense = _Dense.of(base.model, task)
-    compressed = compress(base.model, case.compression, training_context(case, seed, laboratory, base))
+    compressed = compress(base.model, case.compression, training_context(case, seed, laboratory))
     if case.compression.compresses and compressed.compressed_tensors == 0:
         raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
-    training_s = base.training_s if compressed.training_s is None else compressed.training_s
+    training_s = compressed.extra_training_s + (base.training_s if compressed.needs_dense else 0)
     if case.fine_tune:
         settings = MODELS[case.model].recipe_for(task).fine_tuning
         training_s += fine_tune(compressed.model, task, compressed.masks, settings, seed).cpu_s
@@ -228,7 +228,7 @@ def ship(model: GraphModel, case: Case) -> tuple[GraphModel, FileSizes]:
     return loaded, sizes
 
 
-def training_context(case: Case, seed: int, laboratory: Laboratory, base: BaseModel) -> TrainingContext:
+def training_context(case: Case, seed: int, laboratory: Laboratory) -> TrainingContext:
     """How the base model was trained, for methods that train it again; what they build is kept with the artifacts."""
     task = laboratory.task(case.registered_task, seed)
     key = _base_key(case, seed, laboratory)
@@ -241,7 +241,6 @@ def training_context(case: Case, seed: int, laboratory: Laboratory, base: BaseMo
         task=task,
         recipe=MODELS[case.model].recipe_for(task),
         seed=seed,
-        training_s=base.training_s,
         initial=lambda: _initial_model(case, seed, laboratory),
         remember=remember,
     )

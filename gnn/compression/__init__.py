@@ -1,6 +1,7 @@
 """Methods that make a model smaller, one a file."""
 
 from gnn.compression.a2q import A2q
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.degree_quant import DegreeQuant
 from gnn.compression.dense import Dense
 from gnn.compression.fine_grained import FineGrained
@@ -15,7 +16,6 @@ from gnn.compression.prunable import prunable_parameters, sparsity_of
 from gnn.compression.qat import Qat
 from gnn.compression.registry import METHODS, CompressionSettings, compress, register_method
 from gnn.compression.structured import Structured
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 
 __all__ = [
     "L2",
@@ -23,6 +23,7 @@ __all__ = [
     "A2q",
     "Compressed",
     "CompressionSettings",
+    "Context",
     "DegreeQuant",
     "Dense",
     "FineGrained",
@@ -34,7 +35,6 @@ __all__ = [
     "PostTraining",
     "Qat",
     "Structured",
-    "Subject",
     "TrainingContext",
     "compress",
     "fine_tune",

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
 from gnn.models import GraphModel
@@ -58,7 +58,7 @@ class A2q:
 
 
 @register_method(A2q)
-def train_by_groups(subject: Subject, settings: A2q) -> Compressed:
+def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compressed:
     """Train step sizes and bit widths with the weights, then convert to integers.
 
     Weights have a step size for each output channel, messages one for each channel, inputs of products one and a bit
@@ -68,9 +68,9 @@ def train_by_groups(subject: Subject, settings: A2q) -> Compressed:
 
     Source: Zhu et al., arXiv 2302.00193; A2Q, lr_gin_reddit_binary.py, with 0.001 and 1 for the memory.
     """
-    training = subject.training
+    training = context.training
     # Untrained normalisation would not tell a layer's inputs from those after a ReLU.
-    nonnegative = nonnegative_inputs(subject.model, training.task)
+    nonnegative = nonnegative_inputs(model, training.task)
     quantization = Quantization(
         kind="node-group",
         bit_width=settings.bit_width,

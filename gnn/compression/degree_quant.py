@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.errors import SettingError
 from gnn.models import GraphModel
 from gnn.models.walkpooling import WalkPoolingNet
@@ -35,13 +35,13 @@ class DegreeQuant(RangeSettings):
 
 
 @register_method(DegreeQuant)
-def train_protected(subject: Subject, settings: DegreeQuant) -> Compressed:
+def train_protected(model: GraphModel, settings: DegreeQuant, context: Context) -> Compressed:
     """Train as `qat` does, but leave a random part of the nodes in FP32 in every step; in evaluation there is none.
 
     Source: Tailor, Fernandez-Marques and Lane, arXiv 2008.05000; Degree-Quant, dq/multi_quant.py, and
     runall_reddit_binary.sh for the numbers. As there, a GIN's own linear layers are not protected.
     """
-    training = subject.training
+    training = context.training
     quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
     what = {"method": DegreeQuant.method, **asdict(settings), "protection": settings.protection}
     how = QuantizedTraining(lambda: _structure(training, settings, quantization), quantization)

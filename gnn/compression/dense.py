@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import Masks
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject
+from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,6 @@ class Dense:
 
 
 @register_method(Dense)
-def keep_dense(subject: Subject, settings: Dense) -> Compressed:  # noqa: ARG001
+def keep_dense(model: GraphModel, settings: Dense, context: Context) -> Compressed:
     """Leave the model as it is."""
-    return subject.masked(Masks())
+    return Compressed(model, Masks())

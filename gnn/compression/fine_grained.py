@@ -5,10 +5,11 @@ from typing import ClassVar
 
 from torch.nn.utils import prune
 
+from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import harden_masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject
+from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,12 @@ class FineGrained(SparsitySettings):
 
 
 @register_method(FineGrained)
-def prune_fine_grained(subject: Subject, settings: FineGrained) -> Compressed:
+def prune_fine_grained(model: GraphModel, settings: FineGrained, context: Context) -> Compressed:
     """Zero the same share of the smallest weights in every layer, with a threshold of its own for each.
 
     Source: the paper, section 2.4 ("fine-grained Magnitude-Based Pruning"); torch.nn.utils.prune.
     """
-    targets = prunable_parameters(subject.model)
+    targets = prunable_parameters(model)
     for _, module, parameter in targets:
         prune.l1_unstructured(module, parameter, amount=float(settings.sparsity))
-    return subject.masked(harden_masks(subject.model, targets))
+    return Compressed(model, harden_masks(model, targets))

@@ -5,10 +5,11 @@ from typing import ClassVar
 
 from torch.nn.utils import prune
 
+from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import harden_masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject
+from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,15 @@ class GlobalMagnitude(SparsitySettings):
 
 
 @register_method(GlobalMagnitude)
-def prune_globally(subject: Subject, settings: GlobalMagnitude) -> Compressed:
+def prune_globally(model: GraphModel, settings: GlobalMagnitude, context: Context) -> Compressed:
     """Zero the smallest weights in magnitude over the whole model, with one threshold for all layers.
 
     Source: the paper, section 2.4 ("Global Unstructured Pruning"); torch.nn.utils.prune.
     """
-    targets = prunable_parameters(subject.model)
+    targets = prunable_parameters(model)
     prune.global_unstructured(
         [(module, parameter) for _, module, parameter in targets],
         pruning_method=prune.L1Unstructured,
         amount=float(settings.sparsity),
     )
-    return subject.masked(harden_masks(subject.model, targets))
+    return Compressed(model, harden_masks(model, targets))

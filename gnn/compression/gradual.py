@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from gnn.compression.context import Compressed, Context
 from gnn.compression.iterative_pruning import prune_further
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject
+from gnn.models import GraphModel
 
 # Fine-tuning has 15 to 30 epochs: five parts of them are three epochs and more each.
 ROUNDS = 5
@@ -22,7 +23,7 @@ class Gradual(SparsitySettings):
 
 
 @register_method(Gradual)
-def prune_gradually(subject: Subject, settings: Gradual) -> Compressed:
+def prune_gradually(model: GraphModel, settings: Gradual, context: Context) -> Compressed:
     """Prune globally to s_k = s * (1 - (1 - k / n)^3) in rounds k = 1 to n = 5, and fine-tune between them.
 
     What was removed stays removed. Between two rounds the model is fine-tuned with the recipe's settings for an n-th of
@@ -31,13 +32,13 @@ def prune_gradually(subject: Subject, settings: Gradual) -> Compressed:
 
     Source: Zhu and Gupta, arXiv 1710.01878, equation 1 with initial sparsity 0.
     """
-    training, model = subject.training, subject.model
+    training = context.training
     recipe = training.recipe.fine_tuning
     epochs = max(LEAST_EPOCHS, recipe.epochs // ROUNDS)
     part = replace(recipe, epochs=epochs, most_epochs=None)
-    masks, training_s = Masks(), training.training_s
+    masks, extra_s = Masks(), 0.0
     for number in range(1, ROUNDS + 1):
         if number > 1:
-            training_s += fine_tune(model, training.task, masks, part, training.seed).cpu_s
+            extra_s += fine_tune(model, training.task, masks, part, training.seed).cpu_s
         masks = prune_further(model, masks, settings.sparsity * (1 - (1 - number / ROUNDS) ** 3))
-    return replace(subject.masked(masks), training_s=training_s)
+    return Compressed(model, masks, extra_training_s=extra_s)

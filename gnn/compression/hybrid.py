@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.quantized_training import SOURCES as QUANTIZED_SOURCES
@@ -17,7 +18,6 @@ from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import METHODS, register_method
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.compression.structured import Structured
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.errors import SettingError
 from gnn.models import GraphModel
 from gnn.quantization.description import Quantization
@@ -76,19 +76,19 @@ class Hybrid:
 
 
 @register_method(Hybrid)
-def prune_and_quantize(subject: Subject, settings: Hybrid) -> Compressed:
+def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
     """Prune and quantize a trained model, and fine-tune it after each with the recipe's settings.
 
     Fine-tuning after quantization is quantization-aware, and removed weights stay removed: zero is a code of every
     grid. Quantized first, the smallest of the quantized weights are removed, over the whole model. Source: the paper,
     section 4, where this is future work.
     """
-    training = subject.training
+    training = context.training
     quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
-    start = subject.model
+    start = model
     masks = Masks()
     if settings.order == "prune-first":
-        pruned = METHODS[settings.pruning.method].compress(subject, settings.pruning)
+        pruned = METHODS[settings.pruning.method].compress(model, settings.pruning, context)
         start, masks = pruned.model, pruned.masks
     structure = _structure(start, quantization, settings)
 
@@ -97,7 +97,7 @@ def prune_and_quantize(subject: Subject, settings: Hybrid) -> Compressed:
 
     what = {"method": Hybrid.method, **asdict(settings), "pruning method": settings.pruning.method}
     found = remember_retrained(training, what, (*QUANTIZED_SOURCES, *SOURCES), build, structure)
-    compressed = replace(found.compressed, fitted=None, training_s=training.training_s + found.training_s)
+    compressed = replace(found.compressed, fitted=None)
     return on_integers(compressed, quantization)
 
 

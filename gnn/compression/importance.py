@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gnn.compression.channel_groups import ChannelGroup
+from gnn.compression.context import TrainingContext
 from gnn.compression.prunable import prunable_parameters
-from gnn.compression.subject import TrainingContext
 from gnn.determinism import deterministic
 from gnn.models import GraphModel
 

@@ -4,13 +4,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude, prune_globally
 from gnn.compression.masks import Masks
 from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
 from gnn.compression.retraining import Retrained, remember_retrained
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.errors import SettingError
+from gnn.models import GraphModel
 from gnn.training import fit
 
 SOURCES = ("compression/l2.py",)
@@ -53,7 +54,7 @@ def _as_the_paper_prints(rate: float) -> str:
 
 
 @register_method(L2)
-def regularize(subject: Subject, settings: L2) -> Compressed:
+def regularize(model: GraphModel, settings: L2, context: Context) -> Compressed:
     """Train from scratch with the rate as weight decay in place of the recipe's; then prune globally, if asked.
 
     Every step g' = g + rate * w takes the place of the gradient g, biases and normalisation included, as in
@@ -65,13 +66,13 @@ def regularize(subject: Subject, settings: L2) -> Compressed:
     Source: the paper, Section 3.3, Figure 7 and Table 17. Pruning afterwards is that of `prune_globally`; fine-tuning
     after that is the recipe's, with the recipe's own weight decay. Raises `DivergenceError` when a loss is not finite.
     """
-    training = subject.training
+    training = context.training
     what = {"method": L2.method, "rate": float(settings.rate)}
     trained = remember_retrained(training, what, SOURCES, lambda: _train(training, settings.rate))
     if not settings.compresses:
-        return trained.compressed
-    pruned = prune_globally(Subject(trained.model), GlobalMagnitude(settings.sparsity))
-    return replace(pruned, fitted=trained.fitted, training_s=trained.training_s)
+        return replace(trained.compressed, needs_dense=False)
+    pruned = prune_globally(trained.model, GlobalMagnitude(settings.sparsity), context)
+    return replace(trained.compressed, masks=pruned.masks, needs_dense=False)
 
 
 def _train(training: TrainingContext, rate: float) -> Retrained:

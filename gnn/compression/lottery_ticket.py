@@ -7,14 +7,15 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.iterative_pruning import prune_further
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
 from gnn.compression.retraining import Retrained, remember_retrained
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
+from gnn.models import GraphModel
 from gnn.training import fit
 
 Start = Literal["init", "early", "random", "one-shot"]
@@ -50,7 +51,7 @@ class LotteryTicket(SparsitySettings):
 
 
 @register_method(LotteryTicket)
-def find_ticket(subject: Subject, settings: LotteryTicket) -> Compressed:
+def find_ticket(model: GraphModel, settings: LotteryTicket, context: Context) -> Compressed:
     """Find a mask, set the weights under it back and train them in full, with the recipe of the dense model.
 
     Every round zeroes the same share p of the remaining weights, the smallest in magnitude over the whole model, sets
@@ -58,29 +59,29 @@ def find_ticket(subject: Subject, settings: LotteryTicket) -> Compressed:
     n whole rounds end exactly at the sparsity s, (1 - p)^n = 1 - s, it is the one nearest to 0.2. The early epoch is
     the last of the first twentieth of the recipe's epochs, as it was and not the best until then. Every start ends at
     the same sparsity to the weight and is trained with the seed, hence the batches, of the dense model. The time is
-    that of all training that was needed, the dense model's included.
+    that of all training besides the dense model's.
 
     Source: Frankle and Carbin, arXiv 1803.03635, Section 1; the early epoch: Frankle et al., arXiv 1903.01611. Edges
     are not pruned, other than in unified graph lottery tickets (arXiv 2102.06790). Raises `DivergenceError` when a loss
     is not finite.
     """
-    return _remembered_ticket(subject, settings).compressed
+    return _remembered_ticket(model, settings, context).compressed
 
 
-def _remembered_ticket(subject: Subject, settings: LotteryTicket) -> Retrained:
+def _remembered_ticket(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
     what = {"method": LotteryTicket.method, "sparsity": float(settings.sparsity), "start": settings.start}
     find = _draw_anew if settings.start == "random" else _iterate
-    return remember_retrained(subject.training, what, SOURCES, lambda: find(subject, settings))
+    return remember_retrained(context.training, what, SOURCES, lambda: find(model, settings, context))
 
 
-def _iterate(subject: Subject, settings: LotteryTicket) -> Retrained:
-    training, model = subject.training, subject.model
+def _iterate(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
+    training = context.training
     start = _early_state(training) if settings.start == "early" else training.initial().state_dict()
     first, *later = (settings.sparsity,) if settings.start == "one-shot" else sparsity_of_rounds(settings.sparsity)
-    found = _train_from(start, prune_further(model, Masks(), first), training, training.training_s)
+    found = _train_from(start, prune_further(model, Masks(), first), training, 0.0)
     for sparsity in later:
         masks = prune_further(found.model, found.masks, sparsity)
-        found = _train_from(start, masks, training, found.training_s)
+        found = _train_from(start, masks, training, found.extra_training_s)
     return found
 
 
@@ -110,11 +111,11 @@ def _early_state(training: TrainingContext) -> dict[str, Tensor]:
     return state
 
 
-def _draw_anew(subject: Subject, settings: LotteryTicket) -> Retrained:
-    ticket = _remembered_ticket(subject, replace(settings, start="init"))
-    with deterministic(subject.training.seed + RANDOM_SEED_OFFSET):
-        fresh = type(subject.model)(subject.model.settings)
-    return _train_from(fresh.state_dict(), ticket.masks, subject.training, ticket.training_s)
+def _draw_anew(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
+    ticket = _remembered_ticket(model, replace(settings, start="init"), context)
+    with deterministic(context.training.seed + RANDOM_SEED_OFFSET):
+        fresh = type(model)(model.settings)
+    return _train_from(fresh.state_dict(), ticket.masks, context.training, ticket.extra_training_s)
 
 
 def _train_from(start: dict[str, Tensor], masks: Masks, training: TrainingContext, before_s: float) -> Retrained:

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import torch
 
+from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import Masks
 from gnn.compression.quantized_training import on_integers
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject, TrainingContext
 from gnn.models import GraphModel
 from gnn.quantization.description import Quantization
 from gnn.quantization.fake_quantize import require_bit_width
@@ -36,23 +36,23 @@ class PostTraining:
 
 
 @register_method(PostTraining)
-def quantize_trained(subject: Subject, settings: PostTraining) -> Compressed:
+def quantize_trained(model: GraphModel, settings: PostTraining, context: Context) -> Compressed:
     """Quantize weights by output channel, and the inputs of products over the range of the training part.
 
     Weights are symmetric. What a product gives is FP32, and so are sums.
     Source: Krishnamoorthi, arXiv 1806.08342, sections 2.2 and 3.1.1.
     """
     quantization = Quantization("channel", settings.bit_width)
-    calibrate(quantization.apply(subject.model), subject.training)
-    return on_integers(subject.masked(Masks()), quantization)
+    calibrate(quantization.apply(model), context)
+    return on_integers(Compressed(model, Masks()), quantization)
 
 
 @torch.no_grad()
-def calibrate(model: GraphModel, training: TrainingContext) -> None:
-    """Show the training part to the quantizers; nothing else learns from it."""
+def calibrate(model: GraphModel, context: Context) -> None:
+    """Show the training part, or the example, to the quantizers; nothing else learns from it."""
     model.eval()
     for module in model.modules():
         if isinstance(module, TensorQuantizer):
             module.train()
-    model.outputs(training.task, model.prepare(training.task), "train")
+    context.run(model)
     model.eval()

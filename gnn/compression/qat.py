@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+from gnn.compression.context import Compressed, Context
 from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject
+from gnn.models import GraphModel
 from gnn.quantization.description import Quantization
 
 SOURCES = ("compression/qat.py",)
@@ -20,12 +21,12 @@ class Qat(RangeSettings):
 
 
 @register_method(Qat)
-def train_aware(subject: Subject, settings: Qat) -> Compressed:
+def train_aware(model: GraphModel, settings: Qat, context: Context) -> Compressed:
     """Train with every weight, input, feature, message, sum and update on an integer grid, then convert to integers.
 
     Source: the paper, section 2.5.1; Degree-Quant, dq/baseline_quant.py, whose baseline this is.
     """
-    training = subject.training
+    training = context.training
     quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
     how = QuantizedTraining(lambda: quantization.apply(training.initial(), settings.quantizer), quantization)
     return train_quantized(training, how, {"method": Qat.method, **asdict(settings)}, SOURCES)

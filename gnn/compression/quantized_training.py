@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
+from gnn.compression.context import Compressed, TrainingContext
 from gnn.compression.masks import Masks
 from gnn.compression.retraining import Retrained, remember_retrained
-from gnn.compression.subject import Compressed, TrainingContext
 from gnn.models import MODELS, GraphModel
 from gnn.quantization.description import Quantization
 from gnn.quantization.integer_model import integer_weights
@@ -70,7 +70,7 @@ def train_quantized(
         return Retrained(model, Masks(), fitted, fitted.cpu_s)
 
     retrained = remember_retrained(training, what, (*SOURCES, *sources), build, how.structure)
-    return on_integers(retrained.compressed, how.quantization)
+    return on_integers(replace(retrained.compressed, needs_dense=False), how.quantization)
 
 
 def on_integers(simulated: Compressed, quantization: Quantization) -> Compressed:

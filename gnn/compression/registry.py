@@ -1,11 +1,14 @@
 """The compression methods that are registered, and how one is called."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from gnn.compression.subject import Compressed, Subject, TrainingContext
-from gnn.models import GraphModel, fp32_model
+from torch import nn
+
+from gnn.compression.context import Compressed, Context, TrainingContext
+from gnn.models import fp32_model
 from gnn.registry import Registry
 
 
@@ -27,7 +30,7 @@ class CompressionSettings(Protocol):
         ...
 
 
-Compress = Callable[[Subject, Any], Compressed]
+Compress = Callable[[Any, Any, Context], Compressed]
 
 METHODS: Registry["RegisteredMethod"] = Registry("method")
 
@@ -41,7 +44,7 @@ class RegisteredMethod:
 
 
 def register_method(settings_class: type[Any]) -> Callable[[Compress], Compress]:
-    """Decorate the function that compresses a subject; it is known by `settings_class.method`."""
+    """Decorate the function that compresses a model; it is known by `settings_class.method`."""
 
     def decorate(compress: Compress) -> Compress:
         METHODS.add(settings_class.method, RegisteredMethod(settings_class, compress))
@@ -50,10 +53,24 @@ def register_method(settings_class: type[Any]) -> Callable[[Compress], Compress]
     return decorate
 
 
-def compress(model: GraphModel, settings: CompressionSettings, training: TrainingContext | None = None) -> Compressed:
-    """Compress a model with the method its settings belong to; the model itself may be changed.
+def compress(
+    model: nn.Module,
+    settings: CompressionSettings,
+    training: TrainingContext | None = None,
+    *,
+    example: tuple[Any, ...] | None = None,
+) -> Compressed:
+    """Compress a copy of a model with the method that the settings belong to.
 
-    Of a model that PyTorch has wrapped it is the one inside. Methods that train need the training context and raise
-    `SettingError` without it, as all do for a model that `fp32_model` refuses.
+    Args:
+        model: Any module in FP32; of one that PyTorch has wrapped it is the one inside.
+        settings: What to do, such as `Structured(0.5)`.
+        training: How the model was trained, for methods that train.
+        example: Arguments of the model's forward pass, for methods that run it once, where there is no `training`.
+
+    Raises:
+        SettingError: The method needs what was not given, or `fp32_model` refuses the model.
     """
-    return METHODS[settings.method].compress(Subject(fp32_model(model), training), settings)
+    # The model itself stays as it is, and a copy of a copy is cheap beside any method.
+    own = copy.deepcopy(fp32_model(model))
+    return METHODS[settings.method].compress(own, settings, Context(training, example))

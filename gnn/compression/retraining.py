@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gnn.artifacts import Artifact
+from gnn.compression.context import Compressed, TrainingContext
 from gnn.compression.masks import Masks
-from gnn.compression.subject import Compressed, TrainingContext
 from gnn.models import GraphModel
 from gnn.source_code import source_sha256
 from gnn.training import Fitted, Validation
@@ -19,18 +19,18 @@ _MASK = "mask of "
 class Retrained:
     """A model that was trained anew, the masks it was trained under, and the last training that made it.
 
-    `training_s` are the CPU seconds of all training that was needed for it.
+    `extra_training_s` are the CPU seconds of all training that was needed for it besides that of the dense model.
     """
 
     model: GraphModel
     masks: Masks
     fitted: Fitted
-    training_s: float
+    extra_training_s: float
 
     @property
     def compressed(self) -> Compressed:
         """The same as the outcome of a method."""
-        return Compressed(self.model, self.masks, fitted=self.fitted, training_s=self.training_s)
+        return Compressed(self.model, self.masks, fitted=self.fitted, extra_training_s=self.extra_training_s)
 
 
 def remember_retrained(
@@ -54,7 +54,7 @@ def _to_artifact(retrained: Retrained) -> Artifact:
     masks = {f"{_MASK}{name}": mask for name, mask in retrained.masks.kept.items()}
     fitted = retrained.fitted
     facts = {
-        "training_s": retrained.training_s,
+        "extra_training_s": retrained.extra_training_s,
         "best_epoch": fitted.best_epoch,
         "epochs": fitted.epochs,
         "cpu_s": fitted.cpu_s,
@@ -82,4 +82,4 @@ def _from_artifact(model: GraphModel, artifact: Artifact) -> Retrained:
         validation=Validation(float(facts["score"]), float(facts["loss"])),
         truncated=bool(int(facts["truncated"])),
     )
-    return Retrained(model, Masks(masks), fitted, float(facts["training_s"]))
+    return Retrained(model, Masks(masks), fitted, float(facts["extra_training_s"]))

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from gnn.compression.channel_groups import WeightCount, slice_state
 from gnn.compression.channel_layouts import channel_layout
+from gnn.compression.context import Compressed, Context
 from gnn.compression.importance import magnitude_importance, taylor_importance
 from gnn.compression.masks import Masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.compression.subject import Compressed, Subject
 from gnn.errors import SettingError
 from gnn.models import GraphModel
 
@@ -39,18 +39,17 @@ class Structured(SparsitySettings):
 
 
 @register_method(Structured)
-def prune_channels(subject: Subject, settings: Structured) -> Compressed:
+def prune_channels(model: GraphModel, settings: Structured, context: Context) -> Compressed:
     """Remove the least important channels of the whole model and build the narrower model that is left.
 
     The number of prunable weights that are left is that of the unstructured methods at the same sparsity, or less by
     fewer weights than the smallest channel would bring back. "taylor" needs the training context. Raises `SettingError`
     for a sparsity that would take the last channel of a group.
     """
-    model = subject.model
     layout = channel_layout(model)
     groups = layout.groups(model.settings)
     if settings.importance == "taylor":
-        importance = taylor_importance(model, groups, subject.training)
+        importance = taylor_importance(model, groups, context.training)
     else:
         importance = magnitude_importance(model, groups)
     shapes = {name: model.get_parameter(name).shape for name, _, _ in prunable_parameters(model)}

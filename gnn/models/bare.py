@@ -53,19 +53,23 @@ def runnable_model(model: GraphModel) -> GraphModel:
     bare = _refuse(model, _hooked)
     if not isinstance(bare, GraphModel):
         raise SettingError(f"{type(bare).__name__} is no GraphModel of gnn.models; give the model itself")
-    for name, parameter in bare.named_parameters():
-        if parameter.is_meta:
-            raise SettingError(f"parameter {name!r} is on device meta and has no numbers; build the model without it")
-    return bare
+    return _with_numbers(bare)
 
 
-def fp32_model(model: GraphModel) -> GraphModel:
-    """The bare model, ready to be run on a task; raises `SettingError` for any parameter that is not in FP32."""
-    bare = runnable_model(bare_model(model))
+def fp32_model(model: Model) -> Model:
+    """The bare model with its numbers in memory; raises `SettingError` for any parameter that is not in FP32."""
+    bare = _with_numbers(bare_model(model))
     for name, parameter in bare.named_parameters():
         if parameter.dtype != torch.float32:
             raise SettingError(f"parameter {name!r} is {parameter.dtype}, not torch.float32; use model.float()")
     return bare
+
+
+def _with_numbers(model: Model) -> Model:
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise SettingError(f"parameter {name!r} is on device meta and has no numbers; build the model without it")
+    return model
 
 
 def _refuse(model: Model, faults: Callable[[str, nn.Module], tuple[str, ...]]) -> Model:

@@ -65,7 +65,7 @@ def save_spline(path: Path) -> Path:
     """An INT8 file of a small SplineNet; 58 of its 144 weights and all of its 7 other numbers are not zero."""
     torch.manual_seed(0)
     model = build_model("spline", SETTINGS)
-    compress(model, GlobalMagnitude(0.6))
+    model = compress(model, GlobalMagnitude(0.6)).model
     with torch.no_grad():
         for name in ("conv1.bias", "conv2.bias"):
             model.get_parameter(name).uniform_(0.1, 0.2)

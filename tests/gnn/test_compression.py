@@ -62,7 +62,7 @@ def assert_smallest_are_gone(before: Tensor, after: Tensor, removed: int) -> Non
 def test_global_pruning_removes_the_smallest_of_all_weights(share: float, seed: int) -> None:
     model = random_model(seed)
     before = torch.cat([weight.flatten() for weight in weights_of(model).values()])
-    compress(model, GlobalMagnitude(share))
+    model = compress(model, GlobalMagnitude(share)).model
     after = torch.cat([weight.flatten() for weight in weights_of(model).values()])
     assert_smallest_are_gone(before, after, round(share * before.numel()))
     assert sparsity_of(model)[0] == round(share * before.numel()) / before.numel()
@@ -73,7 +73,7 @@ def test_global_pruning_removes_the_smallest_of_all_weights(share: float, seed: 
 def test_fine_grained_pruning_removes_the_smallest_of_every_layer(share: float, seed: int) -> None:
     model = random_model(seed)
     before = weights_of(model)
-    compress(model, FineGrained(share))
+    model = compress(model, FineGrained(share)).model
     layers = sparsity_of(model)[1]
     assert list(layers) == PRUNABLE
     for name, after in weights_of(model).items():
@@ -87,8 +87,8 @@ def test_the_two_methods_differ() -> None:
     with torch.no_grad():
         for model in (one, other):
             model.get_parameter("conv1.weight").mul_(100)
-    compress(one, GlobalMagnitude(0.5))
-    compress(other, FineGrained(0.5))
+    one = compress(one, GlobalMagnitude(0.5)).model
+    other = compress(other, FineGrained(0.5)).model
     assert sparsity_of(one)[1]["conv1.weight"] < 0.1
     assert sparsity_of(other)[1]["conv1.weight"] == pytest.approx(0.5, abs=0.01)
 
@@ -98,7 +98,7 @@ def test_biases_and_buffers_are_untouched(method: type[Any]) -> None:
     model = random_model(1)
     others = {name: tensor.clone() for name, tensor in model.state_dict().items() if name not in PRUNABLE}
     assert set(others) >= {"conv1.bias", "conv2.bias"}
-    compress(model, method(0.9))
+    model = compress(model, method(0.9)).model
     for name, tensor in others.items():
         assert torch.equal(model.state_dict()[name], tensor)
 
@@ -106,7 +106,8 @@ def test_biases_and_buffers_are_untouched(method: type[Any]) -> None:
 @pytest.mark.parametrize("method", METHOD_CLASSES)
 def test_masks_tell_what_was_kept(method: type[Any]) -> None:
     model = random_model(2)
-    masks = compress(model, method(0.6)).masks
+    compressed = compress(model, method(0.6))
+    model, masks = compressed.model, compressed.masks
     assert list(masks.kept) == PRUNABLE
     for name, kept in masks.kept.items():
         assert kept.dtype == torch.bool
@@ -117,7 +118,7 @@ def test_masks_tell_what_was_kept(method: type[Any]) -> None:
 def test_nothing_of_the_pruning_tool_is_left(method: type[Any]) -> None:
     model, fresh = random_model(3), random_model(3)
     parameters = dict(model.named_parameters())
-    compress(model, method(0.5))
+    model = compress(model, method(0.5)).model
     assert model.state_dict().keys() == fresh.state_dict().keys()
     assert dict(model.named_parameters()).keys() == parameters.keys()
     for module in model.modules():

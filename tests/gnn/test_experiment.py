@@ -13,7 +13,7 @@ import gnn.experiment
 from gnn import storage
 from gnn.artifacts import ArtifactStore
 from gnn.case import Case
-from gnn.compression import METHODS, Compressed, Dense, FineGrained, GlobalMagnitude, Masks, Subject, sparsity_of
+from gnn.compression import METHODS, Compressed, Context, Dense, FineGrained, GlobalMagnitude, Masks, sparsity_of
 from gnn.compression.registry import RegisteredMethod
 from gnn.errors import SettingError, StorageError
 from gnn.experiment import Laboratory, Run, base_model, run, ship, training_code_sha256
@@ -270,11 +270,11 @@ def test_a_new_method_needs_nothing_but_its_registration(
     class Beheading(Dense):
         method: ClassVar[str] = "beheading"
 
-    def behead(subject: Subject, settings: Beheading) -> Compressed:  # noqa: ARG001
-        weight = subject.model.get_parameter("conv2.weight")
+    def behead(model: GraphModel, settings: Beheading, context: Context) -> Compressed:  # noqa: ARG001
+        weight = model.get_parameter("conv2.weight")
         masks = Masks({"conv2.weight": torch.zeros_like(weight, dtype=torch.bool)})
-        masks.apply(subject.model)
-        return subject.masked(masks)
+        masks.apply(model)
+        return Compressed(model, masks)
 
     monkeypatch.setitem(METHODS._entries, "beheading", RegisteredMethod(Beheading, behead))
     outcome = run(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory)

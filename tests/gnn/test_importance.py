@@ -20,7 +20,7 @@ TASKS = small_tasks()
 def training_context(name: str) -> TrainingContext:
     task = TASKS[name]
     recipe = MODELS[name].recipe_for(task)
-    return TrainingContext(name, task, recipe, 3, 1.0, lambda: random_model(name, task), lambda _, build: build())
+    return TrainingContext(name, task, recipe, 3, lambda: random_model(name, task), lambda _, build: build())
 
 
 @torch.no_grad()

@@ -26,9 +26,9 @@ def removed_of(masks: Masks) -> int:
 def test_the_first_step_is_global_magnitude_pruning(share: float, seed: int) -> None:
     model, other = random_model(seed), random_model(seed)
     masks = prune_further(model, Masks(), share)
-    expected = compress(other, GlobalMagnitude(share)).masks
-    assert all(torch.equal(mask, masks.kept[name]) for name, mask in expected.kept.items())
-    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in model.state_dict().items())
+    expected = compress(other, GlobalMagnitude(share))
+    assert all(torch.equal(mask, masks.kept[name]) for name, mask in expected.masks.kept.items())
+    assert all(torch.equal(tensor, expected.model.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
 @PROPERTY

@@ -9,21 +9,21 @@ import torch
 
 import gnn.compression.l2
 import gnn.compression.retraining
-from gnn.compression import L2, METHODS, Subject, compress, prunable_parameters
+from gnn.compression import L2, METHODS, compress, prunable_parameters
 from gnn.compression.weight_statistics import near_zero_share
 from gnn.errors import SettingError
 from gnn.models import GraphModel
 from gnn.tasks import NodeClassification, Task
 from gnn.training import Fitted, fit
 from gnn.training_settings import TrainingSettings
-from tests.gnn.toy_training import RECIPE, SETTINGS, same, state_of, toy_subject
+from tests.gnn.toy_training import RECIPE, SETTINGS, ToySubject, same, state_of, toy_subject
 
 TENTHS = tuple(f"0.{tenth}" for tenth in range(1, 10))
 PAPER_RATES = ("0", "1e-6", "1e-5", "1e-4", "1e-3", "1e-2", *TENTHS, "1", "1e2", "1e3", "1e6")
 
 
 @pytest.fixture
-def subject(small_task: NodeClassification, tmp_path: Path) -> Subject:
+def subject(small_task: NodeClassification, tmp_path: Path) -> ToySubject:
     return toy_subject(small_task, tmp_path)
 
 
@@ -81,20 +81,20 @@ def test_it_compresses_only_when_it_prunes() -> None:
 
 
 def test_only_the_weight_decay_differs_from_the_recipe(
-    subject: Subject, fits: list[tuple[TrainingSettings, int]]
+    subject: ToySubject, fits: list[tuple[TrainingSettings, int]]
 ) -> None:
     compress(subject.model, L2(0.25), subject.context)
     assert fits == [(replace(SETTINGS, weight_decay=0.25), 0)]
 
 
-def test_the_rate_of_the_recipe_gives_the_dense_model_to_the_bit(subject: Subject) -> None:
+def test_the_rate_of_the_recipe_gives_the_dense_model_to_the_bit(subject: ToySubject) -> None:
     dense = state_of(subject.model)
     regularized = compress(subject.model, L2(SETTINGS.weight_decay), subject.context).model
     assert same(state_of(regularized), dense)
     assert not regularized.training
 
 
-def test_a_stronger_rate_leaves_smaller_weights_and_they_stay_finite(subject: Subject) -> None:
+def test_a_stronger_rate_leaves_smaller_weights_and_they_stay_finite(subject: ToySubject) -> None:
     norms, near = [], []
     for rate in (0, 0.1, 1e6):
         model = compress(subject.model, L2(rate), subject.context).model
@@ -107,7 +107,7 @@ def test_a_stronger_rate_leaves_smaller_weights_and_they_stay_finite(subject: Su
 
 
 def test_a_rate_is_trained_once_with_and_without_pruning(
-    subject: Subject, fits: list[tuple[TrainingSettings, int]]
+    subject: ToySubject, fits: list[tuple[TrainingSettings, int]]
 ) -> None:
     whole = compress(subject.model, L2(1e-3), subject.context)
     pruned = compress(subject.model, L2(1e-3, 0.75), subject.context)
@@ -115,12 +115,12 @@ def test_a_rate_is_trained_once_with_and_without_pruning(
     assert len(fits) == 1
     assert same(state_of(whole.model), state_of(again.model))
     assert whole.fitted == pruned.fitted == again.fitted
-    assert whole.training_s == pruned.training_s == again.training_s
+    assert whole.extra_training_s == pruned.extra_training_s == again.extra_training_s
     compress(subject.model, L2(2e-3), subject.context)
     assert len(fits) == 2
 
 
-def test_pruning_removes_the_smallest_of_the_regularized_weights(subject: Subject) -> None:
+def test_pruning_removes_the_smallest_of_the_regularized_weights(subject: ToySubject) -> None:
     whole = compress(subject.model, L2(1e-3), subject.context)
     pruned = compress(subject.model, L2(1e-3, 0.75), subject.context)
     assert whole.masks.kept == {}
@@ -133,17 +133,17 @@ def test_pruning_removes_the_smallest_of_the_regularized_weights(subject: Subjec
     assert before[gone].abs().max() <= before[~gone].abs().min()
 
 
-def test_what_is_told_of_the_training_is_told_of_its_own(subject: Subject) -> None:
+def test_what_is_told_of_the_training_is_told_of_its_own(subject: ToySubject) -> None:
     outcome = compress(subject.model, L2(1e-3), subject.context)
-    model = subject.training.initial()
-    expected = fit(model, subject.training.task, replace(SETTINGS, weight_decay=1e-3), 0)
+    model = subject.context.initial()
+    expected = fit(model, subject.context.task, replace(SETTINGS, weight_decay=1e-3), 0)
     assert outcome.fitted is not None
     assert replace(outcome.fitted, cpu_s=expected.cpu_s) == expected
-    assert outcome.training_s == outcome.fitted.cpu_s > 0
+    assert outcome.extra_training_s == outcome.fitted.cpu_s > 0
 
 
 def test_other_code_of_the_method_trains_again(
-    subject: Subject, fits: list[tuple[TrainingSettings, int]], monkeypatch: pytest.MonkeyPatch
+    subject: ToySubject, fits: list[tuple[TrainingSettings, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compress(subject.model, L2(1e-3), subject.context)
     files: list[str] = []
@@ -153,11 +153,11 @@ def test_other_code_of_the_method_trains_again(
     assert {"compression/l2.py", "compression/retraining.py", "compression/masks.py"} <= set(files)
 
 
-def test_without_a_training_context_it_cannot_work(subject: Subject) -> None:
+def test_without_a_training_context_it_cannot_work(subject: ToySubject) -> None:
     with pytest.raises(SettingError, match=r"^this method trains the model; give compress\(\) its training context"):
         compress(subject.model, L2(1e-3))
 
 
-def test_the_recipe_itself_is_left_alone(subject: Subject) -> None:
+def test_the_recipe_itself_is_left_alone(subject: ToySubject) -> None:
     compress(subject.model, L2(0.5), subject.context)
-    assert subject.training.recipe == RECIPE
+    assert subject.context.recipe == RECIPE

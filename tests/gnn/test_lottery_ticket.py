@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import gnn.compression.lottery_ticket
 import gnn.compression.retraining
-from gnn.compression import GlobalMagnitude, LotteryTicket, Masks, Subject, compress, sparsity_of
+from gnn.compression import GlobalMagnitude, LotteryTicket, Masks, compress, sparsity_of
 from gnn.compression.iterative_pruning import prune_further
 from gnn.compression.lottery_ticket import Start, sparsity_of_rounds
 from gnn.compression.masks import fine_tune
@@ -25,7 +25,7 @@ from gnn.tasks import NodeClassification, Task
 from gnn.training import Fitted, fit
 from gnn.training_settings import Recipe, TrainingSettings
 from tests.gnn.conftest import build_small_model
-from tests.gnn.toy_training import DENSE_S, SETTINGS, State, same, state_of, toy_subject
+from tests.gnn.toy_training import SETTINGS, State, ToySubject, same, state_of, toy_subject
 
 STARTS: tuple[Start, ...] = get_args(Start)
 # So long that the early epoch is the third, and so fast that the second is better.
@@ -60,10 +60,10 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
 
 
 @pytest.fixture
-def new_subject(small_task: NodeClassification, tmp_path: Path) -> Callable[[], Subject]:
+def new_subject(small_task: NodeClassification, tmp_path: Path) -> Callable[[], ToySubject]:
     """A function that gives the same trained subject again: a method may change it."""
     subject = toy_subject(small_task, tmp_path)
-    return lambda: replace(subject, model=copy.deepcopy(subject.model))
+    return lambda: subject._replace(model=copy.deepcopy(subject.model))
 
 
 def removed(masks: Masks) -> int:
@@ -98,7 +98,7 @@ def test_every_round_removes_the_same_share_and_the_last_ends_exactly_at_the_spa
 
 
 def test_every_round_trains_the_initial_weights_under_the_mask_of_the_round(
-    new_subject: Callable[[], Subject], trainings: list[Training]
+    new_subject: Callable[[], ToySubject], trainings: list[Training]
 ) -> None:
     subject = new_subject()
     model, masks = new_subject().model, Masks()
@@ -107,20 +107,20 @@ def test_every_round_trains_the_initial_weights_under_the_mask_of_the_round(
     for number, training in enumerate(trainings, start=1):
         masks = prune_further(model, masks, 1 - 0.2 ** (number / 7))
         assert all(torch.equal(mask, training.masks.kept[name]) for name, mask in masks.kept.items())
-        assert same(training.before, masked(subject.training.initial().state_dict(), masks))
+        assert same(training.before, masked(subject.context.initial().state_dict(), masks))
         assert (training.settings, training.seed) == (SETTINGS, 0)
         model.load_state_dict(training.after)
 
 
 def test_the_ticket_is_the_last_training_and_its_time_that_of_all_with_the_dense_one(
-    new_subject: Callable[[], Subject], trainings: list[Training]
+    new_subject: Callable[[], ToySubject], trainings: list[Training]
 ) -> None:
     subject = new_subject()
     ticket = compress(subject.model, LotteryTicket(0.5), subject.context)
     assert same(state_of(ticket.model), trainings[-1].after)
     assert not ticket.model.training
     assert ticket.fitted == trainings[-1].fitted
-    assert ticket.training_s == pytest.approx(DENSE_S + sum(training.fitted.cpu_s for training in trainings))
+    assert ticket.extra_training_s == pytest.approx(sum(training.fitted.cpu_s for training in trainings))
 
 
 def test_an_early_ticket_starts_with_what_dense_training_had_after_a_twentieth_of_its_epochs(
@@ -138,25 +138,25 @@ def test_an_early_ticket_starts_with_what_dense_training_had_after_a_twentieth_o
 
 
 def test_a_short_training_is_rewound_to_its_first_epoch(
-    new_subject: Callable[[], Subject], trainings: list[Training]
+    new_subject: Callable[[], ToySubject], trainings: list[Training]
 ) -> None:
     subject = new_subject()
     compress(subject.model, LotteryTicket(0.2, "early"), subject.context)
-    initial = masked(subject.training.initial().state_dict(), trainings[0].masks)
+    initial = masked(subject.context.initial().state_dict(), trainings[0].masks)
     largest = max(float((tensor - initial[name]).abs().max()) for name, tensor in trainings[0].before.items())
     # One step of Adam moves a weight by the learning rate.
     assert largest == pytest.approx(SETTINGS.learning_rate, rel=0.01)
 
 
 def test_random_weights_have_the_mask_of_the_initial_ticket_and_nothing_of_its_weights(
-    new_subject: Callable[[], Subject], trainings: list[Training]
+    new_subject: Callable[[], ToySubject], trainings: list[Training]
 ) -> None:
     subject = new_subject()
     control = compress(subject.model, LotteryTicket(0.8, "random"), subject.context)
     *of_ticket, of_control = trainings
     ticket = compress(new_subject().model, LotteryTicket(0.8), subject.context)
     assert len(trainings) == len(of_ticket) + 1 == 8
-    all_initial = subject.training.initial().state_dict()
+    all_initial = subject.context.initial().state_dict()
     for name, mask in ticket.masks.kept.items():
         assert torch.equal(mask, control.masks.kept[name])
         drawn, initial = of_control.before[name], of_ticket[-1].before[name]
@@ -164,8 +164,7 @@ def test_random_weights_have_the_mask_of_the_initial_ticket_and_nothing_of_its_w
         # Of all initial weights: those that are kept are the larger ones.
         assert drawn[mask].std() == pytest.approx(float(all_initial[name].std()), rel=0.2)
     assert (of_control.settings, of_control.seed) == (SETTINGS, 0)
-    assert ticket.training_s is not None
-    assert control.training_s == pytest.approx(ticket.training_s + of_control.fitted.cpu_s)
+    assert control.extra_training_s == pytest.approx(ticket.extra_training_s + of_control.fitted.cpu_s)
 
 
 def test_random_weights_are_drawn_anew_for_every_seed_and_repeat(
@@ -182,19 +181,19 @@ def test_random_weights_are_drawn_anew_for_every_seed_and_repeat(
         assert (one.before[name] == other.before[name])[kept_by_both].float().mean() < 0.01
 
 
-def test_one_shot_prunes_the_dense_model_once(new_subject: Callable[[], Subject], trainings: list[Training]) -> None:
+def test_one_shot_prunes_the_dense_model_once(new_subject: Callable[[], ToySubject], trainings: list[Training]) -> None:
     subject = new_subject()
     expected = compress(new_subject().model, GlobalMagnitude(0.8)).masks
     control = compress(subject.model, LotteryTicket(0.8, "one-shot"), subject.context)
     (training,) = trainings
     assert all(torch.equal(mask, control.masks.kept[name]) for name, mask in expected.kept.items())
-    assert same(training.before, masked(subject.training.initial().state_dict(), expected))
-    assert control.training_s == DENSE_S + training.fitted.cpu_s
+    assert same(training.before, masked(subject.context.initial().state_dict(), expected))
+    assert control.extra_training_s == training.fitted.cpu_s
 
 
 @pytest.mark.parametrize("start", STARTS)
 def test_every_start_removes_exactly_as_many_weights_and_keeps_them_removed(
-    new_subject: Callable[[], Subject], start: Start
+    new_subject: Callable[[], ToySubject], start: Start
 ) -> None:
     subject = new_subject()
     outcome = compress(subject.model, LotteryTicket(0.7, start), subject.context)
@@ -206,7 +205,7 @@ def test_every_start_removes_exactly_as_many_weights_and_keeps_them_removed(
 
 @pytest.mark.parametrize("start", STARTS)
 def test_what_was_found_once_is_not_searched_again(
-    new_subject: Callable[[], Subject], trainings: list[Training], start: Start
+    new_subject: Callable[[], ToySubject], trainings: list[Training], start: Start
 ) -> None:
     first, again = (
         compress((subject := new_subject()).model, LotteryTicket(0.4, start), subject.context) for _ in range(2)
@@ -215,11 +214,11 @@ def test_what_was_found_once_is_not_searched_again(
     assert len(trainings) == count
     assert same(state_of(first.model), state_of(again.model))
     assert same(first.masks.kept, again.masks.kept)
-    assert (first.fitted, first.training_s) == (again.fitted, again.training_s)
+    assert (first.fitted, first.extra_training_s) == (again.fitted, again.extra_training_s)
 
 
 def test_a_change_of_the_methods_own_code_searches_again(
-    new_subject: Callable[[], Subject], monkeypatch: pytest.MonkeyPatch
+    new_subject: Callable[[], ToySubject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files: list[str] = []
     monkeypatch.setattr(gnn.compression.retraining, "source_sha256", lambda *names: files.extend(names) or "other")
@@ -229,7 +228,7 @@ def test_a_change_of_the_methods_own_code_searches_again(
     assert own | {"compression/retraining.py", "compression/masks.py", "compression/prunable.py"} == set(files)
 
 
-def test_starts_and_sparsities_are_not_mistaken_for_each_other(new_subject: Callable[[], Subject]) -> None:
+def test_starts_and_sparsities_are_not_mistaken_for_each_other(new_subject: Callable[[], ToySubject]) -> None:
     asked = [LotteryTicket(0.4, start) for start in STARTS] + [LotteryTicket(0.5)]
     states = [state_of(compress((subject := new_subject()).model, one, subject.context).model) for one in asked]
     assert not any(same(one, other) for number, one in enumerate(states) for other in states[:number])

@@ -57,7 +57,7 @@ class Original:
     def saved(cls, name: str, settings: dict[str, object], precision: str, path: Path) -> "Original":
         torch.manual_seed(0)
         model = build_model(name, settings)
-        compress(model, FineGrained(0.7))
+        model = compress(model, FineGrained(0.7)).model
         storage.save(model, path, model_name=name, task="planted-x", precision=precision)
         return cls(path.read_bytes(), *opened(path), bits(storage.load(path)))
 

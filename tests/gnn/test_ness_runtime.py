@@ -44,7 +44,7 @@ def test_logits_are_those_of_the_model(
     task: LinkPrediction, method: type[GlobalMagnitude] | type[FineGrained], sparsity: float
 ) -> None:
     model = new_ness(task)
-    compress(model, method(sparsity))
+    model = compress(model, method(sparsity)).model
     inference = assert_compiled(model, task)
     words = int((model.lin.weight != 0).any(dim=0).sum())
     assert inference.features.shape == (60, words)

@@ -9,7 +9,7 @@ import torch
 
 from gnn import storage
 from gnn.case import Case
-from gnn.compression import PostTraining, compress
+from gnn.compression import Context, PostTraining, compress
 from gnn.compression.post_training import calibrate
 from gnn.errors import SettingError
 from gnn.models import GraphModel
@@ -42,7 +42,7 @@ def test_calibration_changes_nothing_but_ranges(
     context = toy_context(name, task_for(name, tasks), tmp_path)
     model = Quantization("channel", 8).apply(dense(name))
     before = copy.deepcopy(model.state_dict())
-    calibrate(model, context)
+    calibrate(model, Context(context))
     changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
     ranges = {
         f"{key}.{end}"
@@ -64,7 +64,7 @@ def test_every_weight_is_a_code_and_nothing_was_trained(
     weights = {key: value for key, value in plain.named_parameters() if value.dim() >= 2}
     assert compressed.compressed_tensors == len(weights)
     assert set(compressed.quantized) == weights.keys()
-    assert (compressed.fitted, compressed.training_s, compressed.masks.kept) == (None, None, {})
+    assert (compressed.fitted, compressed.extra_training_s, compressed.masks.kept) == (None, 0.0, {})
     assert compressed.model.quantization == Quantization("channel", bits)
     assert {weight.bit_width for weight in integer_weights(compressed.model).values()} == {bits}
     again = plain_model(compressed.model)
@@ -116,7 +116,9 @@ def test_what_it_cannot_do_is_refused(dense: Callable[[str], GraphModel]) -> Non
     for bits in (1, 9, 8.0, "8", True):
         with pytest.raises(SettingError, match=rf"^bit_width {bits!r} is outside 2 to 8"):
             PostTraining(bits)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(SettingError, match=r"^this method trains the model; give compress\(\) its training context"):
+    with pytest.raises(
+        SettingError, match=r"^this method runs the model once; give compress\(\) arguments of its forward"
+    ):
         compress(dense("gin"), PostTraining())
 
 
@@ -125,4 +127,4 @@ def test_features_that_are_no_numbers_are_refused(tasks: dict[str, Task], tmp_pa
     task.collection.features[3, 1] = torch.nan  # pyright: ignore[reportAttributeAccessIssue]
     model = trained_model("gnnnet", tasks["graph-classification"], epochs=1)
     with pytest.raises(SettingError, match="only finite numbers can be quantized"):
-        compress(model, PostTraining(), toy_context("gnnnet", task, tmp_path))
+        model = compress(model, PostTraining(), toy_context("gnnnet", task, tmp_path)).model

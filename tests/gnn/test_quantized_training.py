@@ -84,7 +84,8 @@ def test_it_is_trained_once_and_runs_on_integers(
     assert compressed.compressed_tensors == len(weights) - len(exempt) > 0
     assert compressed.masks.kept == {}
     assert compressed.fitted is not None
-    assert compressed.training_s == compressed.fitted.cpu_s < context.training_s
+    assert compressed.extra_training_s == compressed.fitted.cpu_s
+    assert not compressed.needs_dense
     inputs = compressed.simulated.prepare(context.task)
     simulated, found = (embedding(m, context.task, inputs) for m in (compressed.simulated, compressed.model))
     close = (found - simulated).abs() <= 1e-5 * simulated.abs().max()

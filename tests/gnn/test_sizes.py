@@ -27,8 +27,7 @@ class Four(nn.Module):
 def new_model(sparsity: float = 0.0) -> GraphModel:
     torch.manual_seed(0)
     model = build_model("spline", {"in_channels": 200, "out_channels": 7})
-    compress(model, FineGrained(sparsity))
-    return model
+    return compress(model, FineGrained(sparsity)).model
 
 
 def saved_size(content: object) -> int:
@@ -120,8 +119,7 @@ def trained_like(name: str, settings: dict[str, object], sparsity: float) -> Gra
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape) * 0.1)
-    compress(model, FineGrained(sparsity))
-    return model
+    return compress(model, FineGrained(sparsity)).model
 
 
 TARGETS = {

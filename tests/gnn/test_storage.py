@@ -32,8 +32,7 @@ def assert_same_bits(state: dict[str, torch.Tensor], other: nn.Module) -> None:
 def new_model(sparsity: float = 0.8) -> GraphModel:
     torch.manual_seed(0)
     model = build_model("spline", SETTINGS)
-    compress(model, GlobalMagnitude(sparsity))
-    return model
+    return compress(model, GlobalMagnitude(sparsity)).model
 
 
 @pytest.fixture

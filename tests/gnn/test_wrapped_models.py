@@ -135,7 +135,7 @@ def test_every_method_compresses_the_model_inside(
 ) -> None:
     models = (copy.deepcopy(trained), WRAPPERS["nested"](trained))
     # Each with a store of its own, so that neither reads what the other trained.
-    contexts = [toy_subject(small_task, tmp_path / name, recipe=SHORT).training for name in ("bare", "wrapped")]
+    contexts = [toy_subject(small_task, tmp_path / name, recipe=SHORT).context for name in ("bare", "wrapped")]
     bare, wrapped = (compress(model, settings, context) for model, context in zip(models, contexts, strict=True))
     assert type(wrapped.model) is type(bare.model)
     assert wrapped.compressed_tensors == bare.compressed_tensors

@@ -22,7 +22,6 @@ from tests.gnn.random_graphs import random_task
 
 EPOCHS = 2
 SETTINGS = TrainingSettings(0.01, 1e-3, epochs=EPOCHS, patience=EPOCHS, batch_size=16)
-DENSE_S = 1000.0
 
 
 @cache
@@ -50,7 +49,6 @@ def toy_context(name: str, task: Task, folder: Path, settings: TrainingSettings 
         task=task,
         recipe=Recipe(settings, settings),
         seed=0,
-        training_s=DENSE_S,
         initial=lambda: initial_model(name, task),
         remember=lambda what, build: store.load_or_build({"toy": name, **what}, build),
     )

@@ -4,12 +4,13 @@ import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from gnn.artifacts import ArtifactStore
-from gnn.compression import Subject, TrainingContext
+from gnn.compression import TrainingContext
 from gnn.models import GraphModel
 from gnn.tasks import NodeClassification
 from gnn.training import fit
@@ -18,11 +19,15 @@ from tests.gnn.conftest import build_small_model
 
 SETTINGS = TrainingSettings(0.01, 5e-3, epochs=5, patience=5, most_epochs=10)
 RECIPE = Recipe(SETTINGS, replace(SETTINGS, epochs=4, most_epochs=None))
-DENSE_S = 1000.0
 State = dict[str, Tensor]
 
 
-def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: Recipe = RECIPE) -> Subject:
+class ToySubject(NamedTuple):
+    model: GraphModel
+    context: TrainingContext
+
+
+def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: Recipe = RECIPE) -> ToySubject:
     """The SplineNet of a seed, trained; what a method remembers goes to `folder`."""
     model, store = copy.deepcopy(_trained(task, seed, recipe)), ArtifactStore(folder)
     context = TrainingContext(
@@ -30,11 +35,10 @@ def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: R
         task=task,
         recipe=recipe,
         seed=seed,
-        training_s=DENSE_S,
         initial=lambda: build_small_model(task, seed),
         remember=lambda what, build: store.load_or_build({"toy": seed, **what}, build),
     )
-    return Subject(model, context)
+    return ToySubject(model, context)
 
 
 @cache
