@@ -97,12 +97,20 @@ class SplineConvolution(nn.Module):
         out = operator @ projected.reshape(-1, self.out_channels)
         return out if self.bias is None else out + self.bias
 
-    def forward(self, features: Tensor | CsrMatrix, edge_index: Tensor, pseudo: Tensor) -> Tensor:
-        """Convolve features [nodes, in_channels] along edges with pseudo-coordinates [edges, dimension]."""
+    def forward(self, features: Tensor | CsrMatrix, edges: Tensor | CsrMatrix, pseudo: Tensor | None = None) -> Tensor:
+        """Convolve features along edges with pseudo-coordinates, or with the operator that was built of them.
+
+        Shapes: features [nodes, in_channels]; edges [2, edges] with pseudo [edges, dimension], or an `operator` ->
+        [nodes, out_channels].
+        """
+        if isinstance(edges, CsrMatrix):
+            return self.propagate(features, edges)
+        if pseudo is None:
+            raise SettingError("a spline convolution along edges needs their pseudo-coordinates; give them as well")
         nodes = features.shape[0]
         if self.aggregation == "max":
-            return self._maximum(features, edge_index, pseudo)
-        return self.propagate(features, self.operator(edge_index, pseudo, nodes))
+            return self._maximum(features, edges, pseudo)
+        return self.propagate(features, self.operator(edges, pseudo, nodes))
 
     def _maximum(self, features: Tensor | CsrMatrix, edge_index: Tensor, pseudo: Tensor) -> Tensor:
         """A maximum over edges is no sum, so here the messages are made one by one."""

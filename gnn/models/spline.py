@@ -95,9 +95,9 @@ class SplineNet(NodeClassifier):
         features, dropout = inputs.features, self.settings.dropout
         if self.training:
             features = features.with_value(functional.dropout(features.value, dropout))
-        hidden = functional.elu(self.conv1.propagate(features, inputs.operator))
+        hidden = functional.elu(self.conv1(features, inputs.operator))
         hidden = functional.dropout(hidden, dropout, self.training)
-        return self.conv2.propagate(hidden, inputs.operator)
+        return self.conv2(hidden, inputs.operator)
 
 
 def target_indegree(edge_index: Tensor) -> Tensor:
