@@ -14,7 +14,7 @@ from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.post_training import PostTraining
 from gnn.compression.prunable import prunable_parameters, sparsity_of
 from gnn.compression.qat import Qat
-from gnn.compression.registry import METHODS, CompressionSettings, compress, register_method
+from gnn.compression.registry import METHODS, CompressionSettings, check, compress, register_method
 from gnn.compression.structured import Structured
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Qat",
     "Structured",
     "TrainingContext",
+    "check",
     "compress",
     "fine_tune",
     "prunable_parameters",

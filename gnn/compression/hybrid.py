@@ -20,7 +20,7 @@ from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.compression.structured import Structured
 from gnn.errors import SettingError
 from gnn.models import GraphModel
-from gnn.quantization.description import Quantization
+from gnn.quantization.description import Quantization, empty_integer_model
 
 Order = Literal["prune-first", "quantize-first"]
 
@@ -75,7 +75,21 @@ class Hybrid:
         return RangeSettings(self.bit_width, "straight-through", "percentile")
 
 
-@register_method(Hybrid)
+def _quantization(settings: Hybrid, context: Context) -> Quantization:
+    return Quantization("range", settings.bit_width, fp32_layers(context.training.model_name))
+
+
+def _pruned(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
+    if settings.order == "quantize-first":
+        return Compressed(model, Masks())
+    return METHODS[settings.pruning.method].compress(model, settings.pruning, context)
+
+
+def _check(model: GraphModel, settings: Hybrid, context: Context) -> None:
+    empty_integer_model(_pruned(model, settings, context).model, _quantization(settings, context))
+
+
+@register_method(Hybrid, _check)
 def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
     """Prune and quantize a trained model, and fine-tune it after each with the recipe's settings.
 
@@ -83,13 +97,9 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
     grid. Quantized first, the smallest of the quantized weights are removed, over the whole model. Source: the paper,
     section 4, where this is future work.
     """
-    training = context.training
-    quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
-    start = model
-    masks = Masks()
-    if settings.order == "prune-first":
-        pruned = METHODS[settings.pruning.method].compress(model, settings.pruning, context)
-        start, masks = pruned.model, pruned.masks
+    training, quantization = context.training, _quantization(settings, context)
+    pruned = _pruned(model, settings, context)
+    start, masks = pruned.model, pruned.masks
     structure = _structure(start, quantization, settings)
 
     def build() -> Retrained:
@@ -97,7 +107,7 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
 
     what = {"method": Hybrid.method, **asdict(settings), "pruning method": settings.pruning.method}
     found = remember_retrained(training, what, (*QUANTIZED_SOURCES, *SOURCES), build, structure)
-    compressed = replace(found.compressed, fitted=None)
+    compressed = replace(found.compressed, fitted=None, untouched=pruned.untouched)
     return on_integers(compressed, quantization)
 
 

@@ -8,7 +8,7 @@ from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, t
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
 from gnn.models import GraphModel
-from gnn.quantization.description import Quantization
+from gnn.quantization.description import Quantization, empty_integer_model
 
 SOURCES = ("compression/qat.py",)
 
@@ -20,13 +20,16 @@ class Qat(RangeSettings):
     method: ClassVar[str] = "qat"
 
 
-@register_method(Qat)
+def _quantization(settings: Qat, context: Context) -> Quantization:
+    return Quantization("range", settings.bit_width, fp32_layers(context.training.model_name))
+
+
+@register_method(Qat, lambda model, settings, context: empty_integer_model(model, _quantization(settings, context)))
 def train_aware(model: GraphModel, settings: Qat, context: Context) -> Compressed:
     """Train with every weight, input, feature, message, sum and update on an integer grid, then convert to integers.
 
     Source: the paper, section 2.5.1; Degree-Quant, dq/baseline_quant.py, whose baseline this is.
     """
-    training = context.training
-    quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
+    training, quantization = context.training, _quantization(settings, context)
     how = QuantizedTraining(lambda: quantization.apply(training.initial(), settings.quantizer), quantization)
     return train_quantized(training, how, {"method": Qat.method, **asdict(settings)}, SOURCES)

@@ -11,7 +11,7 @@ from gnn.compression.masks import Masks
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.models import MODELS, GraphModel
 from gnn.quantization.description import Quantization
-from gnn.quantization.integer_model import integer_weights
+from gnn.quantization.integer_model import integer_weights, untouched_layers
 from gnn.training import ParameterGroups, fit, one_group
 
 # What decides how a quantized model is trained; what only runs it on integers is left out.
@@ -82,6 +82,7 @@ def on_integers(simulated: Compressed, quantization: Quantization) -> Compressed
         masks=Masks(),
         simulated=simulated.model.eval(),
         quantized=tuple(integer_weights(integer)),
+        untouched={**simulated.untouched, **untouched_layers(integer, quantization.fp32_layers)},
     )
 
 

@@ -10,12 +10,9 @@ from torch import Tensor, nn
 
 from gnn.compression.prunable import prunable_parameters
 from gnn.errors import StorageError
-from gnn.layers.hgpsl_convolution import HgpSlConvolution
-from gnn.layers.spline_convolution import SplineConvolution
+from gnn.layers.rules import axis_of_outputs
 
 STATE_DTYPES = (torch.float32, torch.int64, torch.uint8, torch.bool)
-# Their weights have the output channels last, everything else has them first, as nn.Linear.
-_OUTPUT_LAST = (SplineConvolution, HgpSlConvolution)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Layout:
                 valid = ", ".join(str(dtype).removeprefix("torch.") for dtype in STATE_DTYPES)
                 raise StorageError(f"tensors of type {tensor.dtype}, as {name!r}, cannot be stored; valid are: {valid}")
         axes = {
-            name: getattr(module, parameter).dim() - 1 if isinstance(module, _OUTPUT_LAST) else 0
+            name: axis_of_outputs(module) % getattr(module, parameter).dim()
             for name, module, parameter in prunable_parameters(model)
             if state[name].dtype == torch.float32
         }
