@@ -19,9 +19,8 @@ from fixtures.speed import Speed, SpeedReport
 from gnn.compression import DegreeQuant, Qat
 from gnn.compression.a2q import GROUPS, A2q, a2q_quantization, memory_penalty, parameter_groups
 from gnn.compression.degree_quant import DrawBeforePass
-from gnn.compression.quantized_training import fp32_layers
 from gnn.determinism import deterministic
-from gnn.models import GraphModel, build_model_for
+from gnn.models import MODELS, GraphModel, build_model_for
 from gnn.models.gin import GinSettings
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.description import Quantization
@@ -87,7 +86,7 @@ def quantized(settings: Settings, task: GraphClassification) -> Contestant:
     plain = build_model_for("gin", task)
     if isinstance(settings, A2q):
         return aggregation_aware(settings, plain, task)
-    quantization = Quantization("range", settings.bit_width, fp32_layers("gin"))
+    quantization = Quantization("range", settings.bit_width, MODELS["gin"].fp32_layers)
     if isinstance(settings, Qat):
         return Contestant(quantization.apply(plain, settings.quantizer))
     protection = DegreeProtection(*settings.protection)

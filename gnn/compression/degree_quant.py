@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from gnn.compression.context import Compressed, Context
-from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
+from gnn.compression.quantized_training import QuantizedTraining, by_range, train_quantized
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
 from gnn.models import GraphModel
 from gnn.quantization.degree_protection import DegreeProtection
-from gnn.quantization.description import Quantization
 from gnn.tasks import GraphBatch
 
 SOURCES = ("compression/degree_quant.py",)
@@ -32,19 +31,15 @@ class DegreeQuant(RangeSettings):
         return PROTECTION[8 if self.bit_width > 4 else 4]
 
 
-def _quantization(settings: DegreeQuant, context: Context) -> Quantization:
-    return Quantization("range", settings.bit_width, fp32_layers(context.training.model_name))
-
-
 def _structure(model: GraphModel, settings: DegreeQuant, context: Context) -> GraphModel:
     protection = DegreeProtection(*settings.protection, in_degree=context.training.task.in_degree())
-    model = _quantization(settings, context).apply(model, settings.quantizer, protection)
+    model = by_range(settings.bit_width, context).apply(model, settings.quantizer, protection)
     model.register_forward_pre_hook(DrawBeforePass(protection))
     return model
 
 
 def _check(model: GraphModel, settings: DegreeQuant, context: Context) -> None:
-    _quantization(settings, context).to_integers(_structure(model, settings, context), structure_only=True)
+    by_range(settings.bit_width, context).to_integers(_structure(model, settings, context), structure_only=True)
 
 
 @register_method(DegreeQuant, _check)
@@ -54,7 +49,7 @@ def train_protected(model: GraphModel, settings: DegreeQuant, context: Context) 
     Source: Tailor, Fernandez-Marques and Lane, arXiv 2008.05000; Degree-Quant, dq/multi_quant.py, and
     runall_reddit_binary.sh for the numbers. As there, a GIN's own linear layers are not protected.
     """
-    training, quantization = context.training, _quantization(settings, context)
+    training, quantization = context.training, by_range(settings.bit_width, context)
     what = {"method": DegreeQuant.method, **asdict(settings), "protection": settings.protection}
     how = QuantizedTraining(lambda: _structure(training.initial(), settings, context), quantization)
     return train_quantized(training, how, what, SOURCES)

@@ -13,7 +13,7 @@ from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.quantized_training import SOURCES as QUANTIZED_SOURCES
-from gnn.compression.quantized_training import fp32_layers, on_integers
+from gnn.compression.quantized_training import by_range, on_integers
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import METHODS, register_method
 from gnn.compression.retraining import Retrained, remember_retrained
@@ -75,10 +75,6 @@ class Hybrid:
         return RangeSettings(self.bit_width, "straight-through", "percentile")
 
 
-def _quantization(settings: Hybrid, context: Context) -> Quantization:
-    return Quantization("range", settings.bit_width, fp32_layers(context.training.model_name))
-
-
 def _pruned(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
     if settings.order == "quantize-first":
         return Compressed(model, Masks())
@@ -86,7 +82,7 @@ def _pruned(model: GraphModel, settings: Hybrid, context: Context) -> Compressed
 
 
 def _check(model: GraphModel, settings: Hybrid, context: Context) -> None:
-    empty_integer_model(_pruned(model, settings, context).model, _quantization(settings, context))
+    empty_integer_model(_pruned(model, settings, context).model, by_range(settings.bit_width, context))
 
 
 @register_method(Hybrid, _check)
@@ -97,7 +93,7 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
     grid. Quantized first, the smallest of the quantized weights are removed, over the whole model. Source: the paper,
     section 4, where this is future work.
     """
-    training, quantization = context.training, _quantization(settings, context)
+    training, quantization = context.training, by_range(settings.bit_width, context)
     pruned = _pruned(model, settings, context)
     start, masks = pruned.model, pruned.masks
     structure = _structure(start, quantization, settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gnn.compression.context import Compressed, TrainingContext
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.masks import Masks
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.models import MODELS, GraphModel
@@ -86,6 +86,6 @@ def on_integers(simulated: Compressed, quantization: Quantization) -> Compressed
     )
 
 
-def fp32_layers(model_name: str) -> tuple[str, ...]:
-    """The layers of a registered model that stay in FP32."""
-    return MODELS[model_name].fp32_layers
+def by_range(bit_width: int, context: Context) -> Quantization:
+    """A range for every tensor, but in the layers that the registered model keeps in FP32."""
+    return Quantization("range", bit_width, MODELS[context.training.model_name].fp32_layers)

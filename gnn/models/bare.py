@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -106,6 +107,9 @@ def _unlike_built(path: str, module: nn.Module) -> Iterator[str]:
             if not hasattr(first, "codes"):
                 what = f"is parametrized by {type(first).__name__}"
                 yield _made_permanent(path, tensor, what, "parametrize.remove_parametrizations")
+    for name, parameter in module.named_parameters(path, recurse=False):
+        if is_lazy(parameter):
+            yield f"parameter {name!r} has no shape before the first pass; run the model once"
     if (inner := _inner_name(module)) is not None:
         layer = _expression(path)
         yield f"layer {path!r} is wrapped in {type(module).__name__}; unwrap it first: {layer} = {layer}.{inner}"

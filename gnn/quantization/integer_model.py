@@ -55,7 +55,7 @@ def idle_inputs(model: nn.Module) -> list[str]:
     """The quantizers of inputs that never saw any: their layers were not called, and others may read their weights."""
     return [
         f"{name}.inputs"
-        for name, part in model.named_modules()
+        for name, part in unwrapped_model(model).named_modules()
         if isinstance(part, Product) and isinstance(part.inputs, TensorQuantizer) and not part.inputs.seen
     ]
 

@@ -57,7 +57,8 @@ def quantize_model(model: Model, scheme: Scheme, exempt: Iterable[str] = ()) -> 
             # Its checks would show the weight to the quantizer once before training does.
             parametrize.register_parametrization(layer, weight, quantizer, unsafe=True)
     for layer in layers.values():
-        if isinstance(layer, nn.Sequential):
+        # A subclass may do something else with what comes before its ReLU.
+        if type(layer) is nn.Sequential:
             _rectify_where_quantized(layer)
     return model
 
