@@ -11,7 +11,7 @@ import torch
 from gnn import storage
 from gnn.artifacts import Artifact, ArtifactStore
 from gnn.case import Case
-from gnn.compression import Compressed, TrainingContext, compress, fine_tune, sparsity_of
+from gnn.compression import Compressed, TrainingContext, check, compress, fine_tune, sparsity_of
 from gnn.compression.quantized_bits import BitWidths, measured_bits
 from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
 from gnn.determinism import deterministic
@@ -257,6 +257,8 @@ class Trial:
     def compress(self) -> Compressed:
         """The compressed model, fine-tuned if the case says so; raises `SettingError` when nothing was compressed."""
         case = self.case
+        # What cannot work is known before the base model is trained.
+        check(self.initial(), case.compression, self.training_context)
         compressed = compress(self.base.model, case.compression, self.training_context)
         if case.compression.compresses and compressed.compressed_tensors == 0:
             raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
@@ -270,7 +272,7 @@ class Trial:
 
         The accuracy is that of the model read back from its file, so nothing that is reported was not shipped.
         """
-        base, compressed = self.base, self.compress()
+        compressed, base = self.compress(), self.base
         loaded, file = ship(compressed.model, self.case)
         shipped = evaluate(loaded, self.task)
         trained, plain = compressed.fitted or base, plain_model(loaded)

@@ -44,7 +44,7 @@ DESCRIPTIONS = {
 Arguments = tuple[Tensor, ...]
 
 
-def trained(model: nn.Module, example: Arguments, quantization: Quantization) -> nn.Module:
+def trained(model: Any, example: Arguments, quantization: Quantization) -> Any:  # noqa: ANN401
     """A quantized copy after a few steps of somebody's own loop."""
     with deterministic(0):
         simulated = quantization.apply(copy.deepcopy(model)).train()
@@ -180,6 +180,19 @@ def test_attention_keeps_its_quantized_values_and_counts_in_full() -> None:
     kept = sum(matrices[name] for name in in_fp32)
     bits = 8 * (sum(matrices.values()) - kept) + 32 * (kept + others)
     assert measured_bits(integer, plain, task).weights == pytest.approx(bits / (sum(matrices.values()) + others))
+
+
+@pytest.mark.parametrize("kind", DESCRIPTIONS)
+def test_a_model_may_be_narrower_than_its_class_builds(kind: str) -> None:
+    _, (x, _) = foreign_model("gcn")
+    with deterministic(0):
+        model: Any = nn.Sequential(nn.Linear(FEATURES, 12), nn.ReLU(), pyg.Linear(12, CLASSES))
+    for layer, kept in ((model[0], (slice(5),)), (model[2], (slice(None), slice(5)))):
+        layer.weight = nn.Parameter(layer.weight.detach()[kept].clone())
+    model[0].bias = nn.Parameter(model[0].bias.detach()[:5])
+    integer = DESCRIPTIONS[kind].to_integers(trained(model, (x,), DESCRIPTIONS[kind]))
+    require_whole(integer, model, (x,))
+    assert plain_model(integer)[0].weight.shape == (5, FEATURES)
 
 
 def test_degrees_protect_the_nodes_of_any_graph() -> None:

@@ -221,6 +221,18 @@ def test_a_method_that_compresses_nothing_is_an_error(
     assert str(caught.value) == (f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
 
 
+def test_what_cannot_work_is_known_before_the_base_model_is_trained(
+    fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_model: GraphModel, settings: Dense, _context: Context) -> None:
+        raise SettingError(f"{settings.method} cannot work")
+
+    monkeypatch.setitem(METHODS._entries, "dense", replace(METHODS["dense"], check=refuse))
+    with pytest.raises(SettingError, match=r"^dense cannot work$"):
+        Trial(DENSE, 0, Laboratory(ArtifactStore(tmp_path), PLANTED)).run()
+    assert fits == []
+
+
 def test_tensors_count_as_compressed_when_they_lost_a_weight() -> None:
     all_kept, one_lost = torch.ones(3, dtype=torch.bool), torch.tensor([True, False, True])
     model = SimpleNamespace()
