@@ -165,20 +165,17 @@ def test_what_stays_in_fp32_is_listed_with_its_reason() -> None:
 
 def test_attention_keeps_its_quantized_values_and_counts_in_full() -> None:
     tasks = tasks_of_every_kind()
-    task, quantization = task_for("supergat-readout", tasks), Quantization("range", 8)
+    task, quantization = task_for("supergat-readout", tasks), Quantization("range", 4)
     integer = integer_model("supergat-readout", quantization, task)
     in_fp32 = weights_in_fp32(integer)
     assert in_fp32
     for name in in_fp32:
-        # 256 numbers of a grid and no more.
-        assert len(integer.get_parameter(name).unique()) <= 256
-        steps = integer.get_parameter(name) / integer.get_parameter(name).abs().max()
-        assert not torch.equal(steps, steps.round())
+        assert 2 < len(integer.get_parameter(name).unique()) <= 16 < integer.get_parameter(name).numel()
     plain = plain_model(integer)
     matrices = {name: weight.numel() for name, weight in plain.named_parameters() if weight.dim() >= 2}
     others = sum(weight.numel() for weight in plain.parameters()) - sum(matrices.values())
     kept = sum(matrices[name] for name in in_fp32)
-    bits = 8 * (sum(matrices.values()) - kept) + 32 * (kept + others)
+    bits = 4 * (sum(matrices.values()) - kept) + 32 * (kept + others)
     assert measured_bits(integer, plain, task).weights == pytest.approx(bits / (sum(matrices.values()) + others))
 
 
@@ -193,6 +190,7 @@ def test_a_model_may_be_narrower_than_its_class_builds(kind: str) -> None:
     integer = DESCRIPTIONS[kind].to_integers(trained(model, (x,), DESCRIPTIONS[kind]))
     require_whole(integer, model, (x,))
     assert plain_model(integer)[0].weight.shape == (5, FEATURES)
+    assert all(tensor.is_meta for tensor in integer.plain_structure.state_dict().values())
 
 
 def test_degrees_protect_the_nodes_of_any_graph() -> None:
