@@ -19,7 +19,6 @@ from gnn.quantization.fake_quantize import MOST_BITS, require_bit_width
 from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
 from gnn.quantization.quantized_model import nonnegative_inputs, quantized_weights
 
-SOURCES = ("compression/a2q.py",)
 GROUPS = 1000
 # The reference leaves what the first convolution sends as it is.
 FP32_SITES = {"gin": ("convs.0.aggregation.messages",)}
@@ -85,7 +84,7 @@ def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compr
         parameter_groups=parameter_groups,
         penalty=lambda model: memory_penalty(model, settings),
     )
-    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)}, SOURCES)
+    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)})
 
 
 def _structure(training: TrainingContext, quantization: Quantization) -> GraphModel:

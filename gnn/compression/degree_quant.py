@@ -17,7 +17,6 @@ from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.description import Quantization
 from gnn.tasks import GraphBatch, LinkPrediction, NodeClassification, Task
 
-SOURCES = ("compression/degree_quant.py",)
 # Protection from the fewest to the most incoming edges; fewer bits need more of it.
 PROTECTION = {8: (0.0, 0.1), 4: (0.1, 0.2)}
 
@@ -45,7 +44,7 @@ def train_protected(model: GraphModel, settings: DegreeQuant, context: Context) 
     quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
     what = {"method": DegreeQuant.method, **asdict(settings), "protection": settings.protection}
     how = QuantizedTraining(lambda: _structure(training, settings, quantization), quantization)
-    return train_quantized(training, how, what, SOURCES)
+    return train_quantized(training, how, what)
 
 
 def _structure(training: TrainingContext, settings: DegreeQuant, quantization: Quantization) -> GraphModel:

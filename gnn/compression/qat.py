@@ -10,8 +10,6 @@ from gnn.compression.registry import register_method
 from gnn.models import GraphModel
 from gnn.quantization.description import Quantization
 
-SOURCES = ("compression/qat.py",)
-
 
 @dataclass(frozen=True)
 class Qat(RangeSettings):
@@ -29,4 +27,4 @@ def train_aware(model: GraphModel, settings: Qat, context: Context) -> Compresse
     training = context.training
     quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
     how = QuantizedTraining(lambda: quantization.apply(training.initial(), settings.quantizer), quantization)
-    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)}, SOURCES)
+    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)})
