@@ -86,6 +86,7 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
         return _train(copy.deepcopy(start), masks, training, settings, quantization)
 
     what = {"method": Hybrid.method, **asdict(settings), "pruning method": settings.pruning.method}
+    what["fine-tuning"] = asdict(training.recipe.fine_tuning)
     found = remember_retrained(training, what, build, structure)
     compressed = replace(found.compressed, fitted=None)
     return on_integers(compressed, quantization)
