@@ -1,6 +1,6 @@
 """A case is trained, split and scored as its task, its protocol and its seed say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class WordSum(LinkPredictor):
 
 
 @pytest.fixture(autouse=True)
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
+def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, int]]]:
     """Task, protocol and seed of every base model that was trained, in a few epochs, since the test began."""
     trained: list[tuple[str, str, int]] = []
     real = gnn.trial.fit
@@ -68,9 +68,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
 
     monkeypatch.setattr(gnn.trial, "fit", note)
     word_sum = RegisteredModel(WordSum, WordSumSettings, ("link-prediction",), SHORT)
-    monkeypatch.setitem(MODELS._entries, "word-sum", word_sum)
-    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=SHORT))
-    return trained
+    spline = replace(MODELS["spline"], recipe=SHORT)
+    with MODELS.temporarily("word-sum", word_sum), MODELS.temporarily("spline", spline):
+        yield trained
 
 
 @pytest.fixture
@@ -152,7 +152,6 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Recipe(replace(SETTINGS, epochs=3), replace(SETTINGS, epochs=1))
-    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=own))
     asked: list[TrainingSettings] = []
     real = gnn.trial.fine_tune
 
@@ -161,5 +160,6 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
         return real(model, task, masks, settings, seed)
 
     monkeypatch.setattr(gnn.trial, "fine_tune", note)
-    assert Trial(TUNED, 0, laboratory).run().epochs == 3
+    with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=own)):
+        assert Trial(TUNED, 0, laboratory).run().epochs == 3
     assert asked == [own.fine_tuning]
