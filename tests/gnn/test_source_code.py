@@ -225,4 +225,4 @@ def test_a_method_counts_with_what_it_uses_of_the_library(name: str) -> None:
     method = METHODS[name].compress
     found = sources_of(method).keys()
     assert {method.__module__, "gnn.compression.masks"} <= found
-    assert not {"gnn.compression", "gnn.models", "gnn.tasks", "gnn.experiment"} & found
+    assert not {"gnn.compression", "gnn.models", "gnn.tasks", "gnn.trial"} & found

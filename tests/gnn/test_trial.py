@@ -184,15 +184,6 @@ def test_a_base_model_has_the_bits_of_its_training_whether_built_or_read(tmp_pat
     assert not read.model.training
 
 
-def test_other_training_code_trains_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
-    base_of(DENSE, 0, laboratory)
-    monkeypatch.setattr(gnn.trial, "source_sha256", lambda *_roots: "other code")
-    base_of(DENSE, 0, laboratory)
-    base_of(DENSE, 0, laboratory)
-    assert fits == [0, 0]
-
-
 def test_other_training_settings_train_again(fits: list[int], tmp_path: Path) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
     base_of(DENSE, 0, laboratory)

@@ -1,7 +1,9 @@
 """A case is trained, split and scored as its task, its protocol and its seed say."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,64 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
     with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=own)):
         assert Trial(TUNED, 0, laboratory).run().epochs == 3
     assert asked == [own.fine_tuning]
+
+
+OWN_FILES = {
+    "own_net.py": """
+import torch
+
+from gnn.models import LinkPredictor
+from own_parts import scaled
+
+
+class OwnNet(LinkPredictor):
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+        self.vectors = torch.nn.Parameter(torch.randn(settings.in_channels, 8))
+
+    def prepare(self, task):
+        return task.features
+
+    def forward(self, features):
+        return scaled(features @ self.vectors)
+""",
+    "own_parts.py": "def scaled(x):\n    return 2 * x\n",
+    "own_notes.py": "x = 1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "trainings"),
+    [
+        (("own_net.py", "scaled(features", "3 * scaled(features"), 2),
+        (("own_parts.py", "2", "3"), 2),
+        (("own_parts.py", "    return", "    # Twice as large.\n    return"), 1),
+        (("own_notes.py", "1", "2"), 1),
+    ],
+)
+def test_a_model_outside_the_library_is_trained_again_when_its_own_code_changed(
+    data: Laboratory,
+    fits: list[tuple[str, str, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: tuple[str, str, str],
+    trainings: int,
+) -> None:
+    for name, text in OWN_FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def train() -> None:
+        for name in ("own_net", "own_parts"):
+            sys.modules.pop(name, None)
+        own = RegisteredModel(import_module("own_net").OwnNet, WordSumSettings, ("link-prediction",), SHORT)
+        with MODELS.temporarily("own", own):
+            base_of(Case("planted-cora-link", "own", Dense()), 0, replace(data, store=ArtifactStore(tmp_path)))
+
+    train()
+    file, old, new = edit
+    (tmp_path / file).write_text(OWN_FILES[file].replace(old, new))
+    train()
+    assert len(fits) == trainings
