@@ -6,6 +6,7 @@ import sys
 import sysconfig
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name, spec_from_file_location
@@ -113,7 +114,10 @@ class _Source(ast.NodeVisitor):
                 self._dotted.add(alias.name)
 
     def _import_from(self, node: ast.ImportFrom) -> None:
-        module = resolve_name("." * node.level + (node.module or ""), self.package)
+        module = node.module or ""
+        if node.level:
+            # In a file that is also run on its own, what is relative is only tried.
+            module = resolve_name("." * node.level + module, self.package) if self.package else module
         for alias in node.names:
             if alias.name == "*":
                 self._whole.add((module, ()))
@@ -166,9 +170,9 @@ def _read(name: str) -> _Source | None:
         return _Source(b"", name)
     file = Path(spec.origin)
     installed = _INSTALLED.intersection(file.parts) or file.is_relative_to(_STANDARD_LIBRARY)
-    if file.suffix != ".py" or (installed and not file.is_relative_to(_OWN)):
+    if file.suffix != ".py" or not file.is_file() or (installed and not file.is_relative_to(_OWN)):
         return None
-    return _Source(file.read_bytes(), name if spec.submodule_search_locations else name.rpartition(".")[0])
+    return _Source(file.read_bytes(), spec.parent or "")
 
 
 def _specification(name: str) -> ModuleSpec | None:
@@ -213,6 +217,8 @@ def _definers(reference: Reference, followed: set[Reference]) -> Iterator[str]:
 
 
 def _module_name(root: object) -> str:
+    while isinstance(root, partial):
+        root = root.func
     name = root.__name__ if isinstance(root, ModuleType) else root.__module__
     if _specification(name) is None:
         what = getattr(root, "__qualname__", name)

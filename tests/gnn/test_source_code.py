@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module, reload
 from pathlib import Path
 from types import ModuleType
@@ -205,8 +206,9 @@ def test_a_class_of_a_script_counts_with_its_file_and_one_that_was_typed_in_is_r
         "Net is in no file, so nobody could tell when it changes; put it into one and import it"
     )
     script.__file__ = str(tmp_path / "script.py")
-    (tmp_path / "script.py").write_text(SOURCE)
-    assert sources_of(net) == {"script": meaning(SOURCE)}
+    relative = "try:\n    from .training import x\nexcept ImportError:\n    from training import x\n"
+    (tmp_path / "script.py").write_text(relative)
+    assert sources_of(net) == sources_of(partial(net)) == {"script": meaning(relative)}
 
 
 @pytest.mark.parametrize("name", MODELS)
