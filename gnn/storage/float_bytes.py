@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 # Numbers at a time, so that what is between them and their bytes takes no memory to speak of.
-_BLOCK = 2**20
+_BLOCK = 2**16
 
 
 def split_floats(bits: np.ndarray) -> tuple[memoryview, memoryview]:

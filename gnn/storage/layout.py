@@ -43,7 +43,7 @@ class Layout:
         axes = {
             name: getattr(module, parameter).dim() - 1 if isinstance(module, _OUTPUT_LAST) else 0
             for name, module, parameter in prunable_parameters(model)
-            if state[name].dtype == torch.float32
+            if name in state and state[name].dtype == torch.float32
         }
         rest = {name: tensor for name, tensor in state.items() if name not in axes}
         return cls(

@@ -125,7 +125,7 @@ def _header_of_any(model: nn.Module, task: str, precision: str) -> Header:
             "in full; leave the precision out"
         )
     layout = Layout.of(model)
-    other = [name for name, _, _ in prunable_parameters(model) if name not in layout.weights]
+    other = [name for name, _, _ in prunable_parameters(model) if name in layout.others]
     if other and precision != "fp32":
         raise StorageError(
             f"the model cannot be stored in {precision}: its weight {other[0]!r} is no float32; use model.float()"
