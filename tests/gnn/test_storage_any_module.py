@@ -262,6 +262,10 @@ def test_what_a_file_has_no_room_for_is_refused(
         storage.save(build(), tmp_path / "m", precision=precision)
     assert str(caught.value).startswith(sentence)
     assert list(tmp_path.iterdir()) == []
+    if "has no size" in sentence or "_extra_state" in sentence:
+        for size in (storage.algorithm1_size_bytes, storage.dense_size_bytes, storage.entropy_bound_bytes):
+            with pytest.raises(StorageError, match=re.escape(sentence)):
+                size(build())
 
 
 def test_a_tied_weight_is_stored_once_and_stays_tied(tmp_path: Path) -> None:
