@@ -16,6 +16,9 @@ from gnn.compression.prunable import prunable_parameters, sparsity_of
 from gnn.compression.qat import Qat
 from gnn.compression.registry import METHODS, CompressionSettings, check, compress, register_method
 from gnn.compression.structured import Structured
+from gnn.registry import import_parts
+
+import_parts(__name__, __path__)
 
 __all__ = [
     "L2",

@@ -19,7 +19,6 @@ from gnn.quantization.fake_quantize import MOST_BITS, require_bit_width
 from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
 from gnn.quantization.quantized_model import nonnegative_inputs, quantized_weights
 
-SOURCES = ("compression/a2q.py",)
 GROUPS = 1000
 STEP_RATE, MESSAGE_STEP_RATE, BIT_RATE = 0.02, 0.01, 0.008
 
@@ -100,7 +99,7 @@ def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compr
         parameter_groups=parameter_groups,
         penalty=lambda model: memory_penalty(model, settings),
     )
-    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)}, SOURCES)
+    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)})
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from gnn.models import GraphModel
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.tasks import GraphBatch
 
-SOURCES = ("compression/degree_quant.py",)
 # Protection from the fewest to the most incoming edges; fewer bits need more of it.
 PROTECTION = {8: (0.0, 0.1), 4: (0.1, 0.2)}
 
@@ -52,7 +51,7 @@ def train_protected(model: GraphModel, settings: DegreeQuant, context: Context) 
     training, quantization = context.training, by_range(settings.bit_width, context)
     what = {"method": DegreeQuant.method, **asdict(settings), "protection": settings.protection}
     how = QuantizedTraining(lambda: _structure(training.initial(), settings, context), quantization)
-    return train_quantized(training, how, what, SOURCES)
+    return train_quantized(training, how, what)
 
 
 class DrawBeforePass:

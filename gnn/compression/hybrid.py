@@ -12,7 +12,6 @@ from torch.nn.utils import parametrize, prune
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude
 from gnn.compression.masks import Masks, fine_tune
-from gnn.compression.quantized_training import SOURCES as QUANTIZED_SOURCES
 from gnn.compression.quantized_training import by_range, on_integers
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import METHODS, register_method
@@ -23,15 +22,6 @@ from gnn.models import GraphModel
 from gnn.quantization.description import Quantization, empty_integer_model
 
 Order = Literal["prune-first", "quantize-first"]
-
-SOURCES = (
-    "compression/channel_groups.py",
-    "compression/channel_layouts.py",
-    "compression/global_magnitude.py",
-    "compression/hybrid.py",
-    "compression/importance.py",
-    "compression/structured.py",
-)
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,8 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
         return _train(copy.deepcopy(start), masks, training, settings, quantization)
 
     what = {"method": Hybrid.method, **asdict(settings), "pruning method": settings.pruning.method}
-    found = remember_retrained(training, what, (*QUANTIZED_SOURCES, *SOURCES), build, structure)
+    what["fine-tuning"] = asdict(training.recipe.fine_tuning)
+    found = remember_retrained(training, what, build, structure)
     compressed = replace(found.compressed, fitted=None, untouched=pruned.untouched)
     return on_integers(compressed, quantization)
 

@@ -10,8 +10,6 @@ from gnn.compression.registry import register_method
 from gnn.models import GraphModel
 from gnn.quantization.description import empty_integer_model
 
-SOURCES = ("compression/qat.py",)
-
 
 @dataclass(frozen=True)
 class Qat(RangeSettings):
@@ -30,4 +28,4 @@ def train_aware(model: GraphModel, settings: Qat, context: Context) -> Compresse
     """
     training, quantization = context.training, by_range(settings.bit_width, context)
     how = QuantizedTraining(lambda: quantization.apply(training.initial(), settings.quantizer), quantization)
-    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)}, SOURCES)
+    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)})

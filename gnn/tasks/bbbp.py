@@ -135,7 +135,7 @@ def load_bbbp(source: DataSource, store: ArtifactStore) -> Molecules:
     files = {name: sha256 for name, (_, sha256) in BBBP.files.items()}
     if source.kind == "planted":
         files = {"planted": repr(PlantedMolecules())}
-    key = {"kind": "processed", "dataset": BBBP.name, "files": files, "code": source_sha256("tasks")}
+    key = {"kind": "processed", "dataset": BBBP.name, "files": files, "code": source_sha256(_process)}
     artifact = store.load_or_build(key, lambda: _process(source))
     tensors = dict(artifact.tensors)
     molecule, scaffold = tensors.pop("molecule"), tensors.pop("scaffold")

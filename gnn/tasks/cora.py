@@ -41,7 +41,7 @@ def load_cora(source: DataSource, store: ArtifactStore) -> CitationTensors:
     files = {name: sha256 for name, (_, sha256) in CORA.files.items()}
     if source.kind == "planted":
         files = {"planted": repr(PlantedCitationGraph())}
-    key = {"kind": "processed", "dataset": CORA.name, "files": files, "code": source_sha256("tasks")}
+    key = {"kind": "processed", "dataset": CORA.name, "files": files, "code": source_sha256(_process)}
     artifact = store.load_or_build(key, lambda: _process(source))
     tensors = {field.name: artifact.tensors[field.name] for field in fields(CitationTensors) if field.name != "shape"}
     nodes, features = artifact.tensors["shape"].tolist()

@@ -62,7 +62,7 @@ def load_proteins(source: DataSource, store: ArtifactStore) -> GraphCollection:
     files = {name: sha256 for name, (_, sha256) in PROTEINS.files.items()}
     if source.kind == "planted":
         files = {"planted": repr(PlantedProteins())}
-    key = {"kind": "processed", "dataset": PROTEINS.name, "files": files, "code": source_sha256("tasks")}
+    key = {"kind": "processed", "dataset": PROTEINS.name, "files": files, "code": source_sha256(_process)}
     return GraphCollection(**store.load_or_build(key, lambda: _process(source)).tensors)
 
 
