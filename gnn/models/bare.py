@@ -68,6 +68,8 @@ def fp32_model(model: Model) -> Model:
 
 def _with_numbers(model: Model) -> Model:
     for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise SettingError(f"parameter {name!r} has no size before the first pass; run the model once")
         if parameter.is_meta:
             raise SettingError(f"parameter {name!r} is on device meta and has no numbers; build the model without it")
     return model
@@ -107,9 +109,6 @@ def _unlike_built(path: str, module: nn.Module) -> Iterator[str]:
             if not hasattr(first, "codes"):
                 what = f"is parametrized by {type(first).__name__}"
                 yield _made_permanent(path, tensor, what, "parametrize.remove_parametrizations")
-    for name, parameter in module.named_parameters(path, recurse=False):
-        if is_lazy(parameter):
-            yield f"parameter {name!r} has no shape before the first pass; run the model once"
     if (inner := _inner_name(module)) is not None:
         layer = _expression(path)
         yield f"layer {path!r} is wrapped in {type(module).__name__}; unwrap it first: {layer} = {layer}.{inner}"
