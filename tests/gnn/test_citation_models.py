@@ -1,4 +1,4 @@
-"""What GCN, GraphConv, GraphSAGE, NESS and SSP, the models for Cora, have in common; each has a file for the rest."""
+"""What GCN, GraphConv, GraphSAGE, NESS and SSP, the models for Cora, share, and what GCN and SSP have alone."""
 
 import pytest
 import torch
@@ -6,13 +6,16 @@ from torch.nn import functional
 from torch_geometric.nn import GCNConv
 
 from gnn.models import MODELS, build_model
+from gnn.models.ssp import PRECONDITIONING
 from gnn.tasks import NodeClassification, Task
 from tests.gnn.citation_checks import (
+    NO_EDGES,
     check_equivariance,
     check_isolated_nodes,
     link_task,
     new_model,
     of_all,
+    with_messages,
 )
 
 # On Cora's 1433 words and 7 classes.
@@ -45,11 +48,37 @@ def test_isolated_nodes_and_a_graph_without_edges(name: str, task: Task) -> None
 
 
 @pytest.mark.parametrize("name", ["gcn", "ssp"])
-def test_forward_is_pygs_net_on_the_plain_graph(name: str, small_task: NodeClassification) -> None:
+def test_forward_is_pygs_net_with_edges_once_twice_and_none(name: str, small_task: NodeClassification) -> None:
     model, graph = new_model(name, small_task), small_task.graph
     layers = [GCNConv(80, 16), GCNConv(16, 7)]
     for layer, own in zip(layers, ("conv1", "conv2"), strict=True):
         layer.load_state_dict(model.get_submodule(own).state_dict())
     words = graph.features.to_dense()
-    hidden = functional.relu(layers[0](words / words.sum(1, keepdim=True).clamp(min=1), graph.edge_index))
-    torch.testing.assert_close(of_all(model, small_task), layers[1](hidden, graph.edge_index), rtol=0, atol=1e-5)
+    for edges in (graph.edge_index, graph.edge_index.repeat(1, 2), NO_EDGES):
+        hidden = functional.relu(layers[0](words / words.sum(1, keepdim=True).clamp(min=1), edges))
+        outputs = of_all(model, with_messages(small_task, edges))
+        torch.testing.assert_close(outputs, layers[1](hidden, edges), rtol=0, atol=1e-5)
+
+
+def test_dropout_comes_before_each_layer_of_gcn_in_training_only(
+    small_task: NodeClassification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[tuple[int, bool]] = []
+    real = functional.dropout
+
+    def record(values: torch.Tensor, share: float, training: bool) -> torch.Tensor:
+        dropped.append((values.numel(), training))
+        return real(values, share, training)
+
+    monkeypatch.setattr(functional, "dropout", record)
+    model = new_model("gcn", small_task)
+    inputs = model.prepare(small_task)
+    model.train()(inputs)
+    model.eval()(inputs)
+    words = len(small_task.graph.features.value)
+    assert dropped == [(words, True), (210 * 16, True), (words, False), (210 * 16, False)]
+
+
+def test_the_recipe_of_ssp_preconditions_training_and_fine_tuning() -> None:
+    recipe = MODELS["ssp"].recipe
+    assert recipe.training.preconditioner == recipe.fine_tuning.preconditioner == PRECONDITIONING
