@@ -1,0 +1,59 @@
+"""The calls of a model's layers, watched while it runs, and the tensors in whatever a forward pass gives."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from torch import Tensor, nn
+
+from gnn.errors import GnnError, SettingError
+
+# Path and layer, what runs the layer, and the tensors it was given; what it gives back is that of the layer.
+OnCall = Callable[[str, nn.Module, Callable[[], Any], list[Tensor]], Any]
+
+
+@contextmanager
+def layer_calls(model: nn.Module, on_call: OnCall) -> Iterator[None]:
+    """Hand every call of a layer of the model to `on_call`, which has to run it.
+
+    Raises:
+        SettingError: The pass raised something; the sentence names the innermost layer in which it happened.
+    """
+    paths = {module: path for path, module in model.named_modules()}
+    failed: list[str] = []
+    original: Any = nn.Module.__call__
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        path = paths.get(module)
+        if path is None:
+            return original(module, *args, **kwargs)
+        try:
+            given = list(all_tensors((args, kwargs)))
+            return on_call(path, module, lambda: original(module, *args, **kwargs), given)
+        except Exception:
+            failed.append(path)
+            raise
+
+    try:
+        with mock.patch.object(nn.Module, "__call__", call):
+            yield
+    except GnnError:
+        raise
+    except Exception as error:
+        place = f"layer {failed[0]!r} ({type(model.get_submodule(failed[0])).__name__})" if failed else "the model"
+        said = str(error).partition("\n")[0]
+        raise SettingError(f"{place} does not run on the example: {type(error).__name__}: {said}") from error
+
+
+def all_tensors(value: object) -> Iterator[Tensor]:
+    """The tensors in what a layer is given or gives: in sequences, mappings and the fields of objects."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from all_tensors(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for entry in value:
+            yield from all_tensors(entry)
+    elif hasattr(value, "__dict__") and not isinstance(value, nn.Module | type) and not callable(value):
+        yield from all_tensors(list(vars(value).values()))
