@@ -16,7 +16,7 @@ Axes = tuple[Space | None, ...]
 MOST_BLOCKS = 256
 # What makes zeros of zeros, or of zeros and anything else.
 KEEP_ZERO = frozenset(
-    "abs add clone copy detach div dropout elu gelu hardtanh leaky_relu lift_fresh maximum minimum mul neg pow "
+    "abs add alias clone copy detach div dropout elu gelu hardtanh leaky_relu lift_fresh maximum minimum mul neg pow "
     "_prelu_kernel relu sign silu sin sqrt sub tanh _to_copy".split()
 )
 
@@ -75,7 +75,7 @@ class Operation:
     def pick(self, tensor: Tensor, number: int) -> None:
         """Entries of an axis are picked by number: no layer is to blame for that where it is one of a weight alone."""
         if self.trace.is_weight(tensor):
-            self.spaces.keep(self.axis(tensor, number), NUMBERED)
+            self.spaces.keep(self.axis(tensor, number), GIVEN)
         else:
             self.stop(self.axis(tensor, number))
 
@@ -141,20 +141,32 @@ def _unknown(operation: Operation) -> list[Axes]:
     return [(None,) * output.dim() for output in operation.outputs]
 
 
-@_register("_prelu_kernel", "detach", "alias", "lift_fresh", "_to_copy", "copy", "fill", "zero", "bernoulli")
-@_register("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "bernoulli", "normal")
+@_register(*KEEP_ZERO)
+@_register(
+    "fill",
+    "zero",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "bernoulli",
+    "normal",
+)
 @_register("uniform", "native_dropout", "_local_scalar_dense")
 def _pointwise(operation: Operation) -> Axes:
     """Aligned from the last axis; an axis of one entry is as wide as any other, and tells nothing of it."""
     if not operation.outputs:
         return ()
-    shifted = operation.name in ("add", "sub", "rsub") and not isinstance(operation["other"], Tensor)
-    operation.trace.moves_zero |= shifted or operation.name not in KEEP_ZERO
     dim = operation.outputs[0].dim()
     tensors = list(operation.tensors)
-    return tuple(
+    axes = tuple(
         operation.same(*((tensor, place) for tensor in tensors if place >= -tensor.dim())) for place in range(-dim, 0)
     )
+    shifted = operation.name in ("add", "sub", "rsub") and not isinstance(operation["other"], Tensor)
+    operation.trace.moves_zero |= any(axes) and (shifted or operation.name not in KEEP_ZERO)
+    return axes
 
 
 @_register("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn")
@@ -167,7 +179,9 @@ def _made(operation: Operation) -> Axes:
 def _product(operation: Operation) -> Axes:
     first = operation["mat1"] if operation["mat1"] is not None else operation["batch1"]
     first = operation["self"] if first is None else first
-    second = next(operation[name] for name in ("mat2", "vec2", "batch2", "vec", "tensor") if operation[name] is not None)
+    second = next(
+        operation[name] for name in ("mat2", "vec2", "batch2", "vec", "tensor") if operation[name] is not None
+    )
     if operation.name == "addmv":
         first = operation["mat"]
     contracted = -2 if second.dim() > 1 else -1
@@ -248,7 +262,10 @@ def _batch_norm(operation: Operation) -> list[Axes]:
     given = [(operation[name], 0) for name in names if operation[name] is not None]
     channels = operation.same((operation["input"], 1), *given)
     first, second, *others = operation.axes(operation["input"])
-    return [(first, channels if given else second, *others), *((channels,) if out.dim() else () for out in operation.outputs[1:])]
+    return [
+        (first, channels if given else second, *others),
+        *((channels,) if out.dim() else () for out in operation.outputs[1:]),
+    ]
 
 
 @_register("native_layer_norm")

@@ -13,7 +13,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice
 from gnn.compression.channel_operations import Axes, Known, Operation, follow, tensors_in
 from gnn.compression.channel_spaces import GIVEN, NUMBERED, Space, Spaces, Stay
-from gnn.compression.layer_calls import all_tensors, layer_calls
+from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls
+from gnn.errors import SettingError
 from gnn.layers import channel_rules as _channel_rules  # noqa: F401  (registers the rules)
 from gnn.layers.rules import Axis, Channels, channels
 
@@ -56,8 +57,11 @@ def trace_channels(model: nn.Module, run: Run) -> Traced:
     """
     own = copy.deepcopy(model).eval()
     trace = _Trace(own)
-    with torch.no_grad(), layer_calls(own, trace.call), trace:
-        outputs = run(own)
+    try:
+        with torch.no_grad(), layer_calls(own, trace.call), trace:
+            outputs = run(own)
+    except LayerError as error:
+        raise SettingError(f"{error.place} does not run on the example: {error}") from error
     for tensor in all_tensors(outputs):
         for space in trace.axes(tensor):
             trace.spaces.keep(space, GIVEN)
@@ -90,7 +94,7 @@ class _Trace(TorchDispatchMode, Known):
         self._names = _names_of_state(model)
         self._followed: Any = WeakIdKeyDictionary()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401, ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         outputs = func(*args, **kwargs)
         if not self.inside_rule:
@@ -103,7 +107,7 @@ class _Trace(TorchDispatchMode, Known):
         if not any(inputs) and name not in SHAPED:
             return
         operation = Operation(func, args, kwargs, self)
-        operation.outputs = [tensor for tensor in tensors_in((outputs,))]
+        operation.outputs = list(tensors_in((outputs,)))
         weight = all(one is not None and one.weight for one in inputs)
         depends = any(one is not None and one.depends for one in inputs)
         self.exact &= not (depends and name in JUMPS)
@@ -147,7 +151,7 @@ class _Trace(TorchDispatchMode, Known):
             self.paths.pop()
         gave = list(tensors_in((outputs,)))
         if rule is not None:
-            self._apply(path, layer, rule(layer), given, gave)
+            self._apply(layer, rule(layer), given, gave)
         if not self.inside_rule:
             self.called[path] = self._last(given), self._last(gave)
         return outputs
@@ -156,7 +160,7 @@ class _Trace(TorchDispatchMode, Known):
         first = next((tensor for tensor in tensors if tensor.dim() and tensor.is_floating_point()), None)
         return 0 if first is None else self.axes(first)[-1] or first.shape[-1]
 
-    def _apply(self, path: str, layer: nn.Module, known: Channels, given: list[Tensor], gave: list[Tensor]) -> None:
+    def _apply(self, layer: nn.Module, known: Channels, given: list[Tensor], gave: list[Tensor]) -> None:
         """What a rule says of a layer that was called with these tensors."""
         own = dict(layer.named_parameters(remove_duplicate=False)) | dict(layer.named_buffers(remove_duplicate=False))
 
@@ -207,10 +211,17 @@ class _Trace(TorchDispatchMode, Known):
         for group in slices:
             stays[group] = set(self.spaces.stays(group))
         features = "kept_features" if "kept_features" in self.model._buffers else None
-        open_groups = [group for group in slices if not stays[group] or (features and stays[group] == {NUMBERED})]
+        weights = {name for name, parameter in self.model.named_parameters() if parameter.dim() > 1}
+        open_groups = [
+            group
+            for group, parts in slices.items()
+            if (not stays[group] or (features and stays[group] == {NUMBERED}))
+            and any(part.tensor in weights for part in parts)
+        ]
         # Input features come first, as they do in the model.
         open_groups.sort(key=lambda group: not stays[group])
-        numbers = {group: number for number, group in enumerate(open_groups) if self.spaces.size((group,)) > 1}
+        several = [group for group in open_groups if self.spaces.size((group,)) > 1]
+        numbers = {group: number for number, group in enumerate(several)}
         groups = tuple(
             ChannelGroup(
                 features if features and stays[group] else slices[group][0].tensor.rpartition(".")[0],

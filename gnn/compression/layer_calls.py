@@ -7,10 +7,19 @@ from unittest import mock
 
 from torch import Tensor, nn
 
-from gnn.errors import GnnError, SettingError
+from gnn.errors import GnnError
 
 # Path and layer, what runs the layer, and the tensors it was given; what it gives back is that of the layer.
 OnCall = Callable[[str, nn.Module, Callable[[], Any], list[Tensor]], Any]
+
+
+class LayerError(Exception):
+    """What a forward pass raised, and the innermost layer in which it did."""
+
+    def __init__(self, path: str, layer: nn.Module, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}")
+        self.layer = layer
+        self.place = f"layer {path!r} ({type(layer).__name__})" if path else f"{type(layer).__name__} itself"
 
 
 @contextmanager
@@ -18,7 +27,7 @@ def layer_calls(model: nn.Module, on_call: OnCall) -> Iterator[None]:
     """Hand every call of a layer of the model to `on_call`, which has to run it.
 
     Raises:
-        SettingError: The pass raised something; the sentence names the innermost layer in which it happened.
+        LayerError: The pass raised something that is no error of this library.
     """
     paths = {module: path for path, module in model.named_modules()}
     failed: list[str] = []
@@ -41,9 +50,8 @@ def layer_calls(model: nn.Module, on_call: OnCall) -> Iterator[None]:
     except GnnError:
         raise
     except Exception as error:
-        place = f"layer {failed[0]!r} ({type(model.get_submodule(failed[0])).__name__})" if failed else "the model"
-        said = str(error).partition("\n")[0]
-        raise SettingError(f"{place} does not run on the example: {type(error).__name__}: {said}") from error
+        path = failed[0] if failed else ""
+        raise LayerError(path, model.get_submodule(path), error) from error
 
 
 def all_tensors(value: object) -> Iterator[Tensor]:

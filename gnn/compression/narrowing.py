@@ -1,0 +1,163 @@
+"""The same module without some of its channels: smaller tensors, layers that know their sizes, and a check of both."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gnn.compression.channel_groups import slice_state
+from gnn.compression.channel_trace import Run, Traced, Width
+from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls
+from gnn.errors import SettingError
+from gnn.layers.rules import channels
+
+# The names by which layers know how wide their input and their output is.
+READ = ("in_channels", "in_features", "num_features", "normalized_shape", "num_parameters", "channels", "F_in")
+WRITTEN = ("out_channels", "out_features")
+# Rounding of a deep model; a wrong slice is off by far more.
+TOLERANCE = 1e-3
+
+
+def narrow_model(model: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> Any:  # noqa: ANN401
+    """A copy of the model without the channels where `kept`, one bool vector for each group, is False.
+
+    A model that describes itself by settings reads them off its layers in a method `settle`.
+
+    Raises:
+        SettingError: The copy does not run, or gives something else than the model with zeros in these channels.
+    """
+    narrow: Any = copy.deepcopy(model)
+    _cut_tensors(narrow, slice_state(model.state_dict(), traced.groups, kept), traced)
+    _cut_sizes(narrow, traced, kept)
+    if hasattr(narrow, "settle"):
+        narrow.settle()
+    _check(model, narrow, traced, kept, run)
+    return narrow
+
+
+def _cut_tensors(model: nn.Module, state: dict[str, Tensor], traced: Traced) -> None:
+    """Give the model the tensors of a state; one that two layers share stays shared."""
+    cut: dict[Tensor, Tensor] = {}
+    for path, layer in model.named_modules():
+        for tensors in (layer._parameters, layer._buffers):
+            for name, tensor in tensors.items():
+                full_name = f"{path}.{name}".lstrip(".")
+                if tensor is None or full_name not in state:
+                    continue
+                if tensor not in cut:
+                    trained = isinstance(tensor, nn.Parameter)
+                    sliced = state[full_name]
+                    cut[tensor] = nn.Parameter(sliced, tensor.requires_grad) if trained else sliced
+                tensors[name] = cut[tensor]  # pyright: ignore[reportArgumentType]
+    for group in traced.groups:
+        if group.mask is not None:
+            model._buffers[group.mask] = state[group.mask]
+
+
+def _cut_sizes(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> None:
+    """Tell every layer how wide it is now, in the attributes that layers commonly have."""
+    for path, layer in model.named_modules():
+        given, gave = traced.widths.get(path, ((), ()))
+        for names, width in ((READ, given), (WRITTEN, gave)):
+            before, after = sum(size for _, size in width), int(_mask(width, kept).sum())
+            for name in names:
+                # A property is read off other attributes.
+                if name in vars(layer):
+                    setattr(layer, name, _resized(getattr(layer, name), before, after, getattr(layer, "heads", 1)))
+        weight = layer._parameters.get("weight")
+        for names in (("out_features", "in_features"), ("out_channels", "in_channels")):
+            # A linear layer, whose weight may have been read by others.
+            if weight is not None and weight.dim() == 2 and vars(layer).keys() >= set(names):
+                for name, size in zip(names, weight.shape, strict=True):
+                    setattr(layer, name, size)
+        if "channel_list" in vars(layer):
+            first: Any = layer.lins[0]  # pyright: ignore[reportIndexIssue]
+            lins: Any = layer.lins
+            layer.channel_list = [first.in_channels, *(lin.out_channels for lin in lins)]
+
+
+def _resized(size: Any, before: int, after: int, heads: int) -> Any:  # noqa: ANN401
+    if isinstance(size, tuple):
+        return tuple(_resized(one, before, after, heads) for one in size)
+    if size == before:
+        return after
+    return after // heads if isinstance(size, int) and size * heads == before else size
+
+
+def _mask(width: Width, kept: Sequence[Tensor]) -> Tensor:
+    """Which entries of an axis are left."""
+    parts = [torch.ones(size, dtype=torch.bool) if group is None else kept[group].cpu() for group, size in width]
+    return torch.cat(parts) if parts else torch.ones(0, dtype=torch.bool)
+
+
+def _check(model: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> None:
+    wide = _silenced(model, traced, kept).eval()
+    cut = copy.deepcopy(narrow).eval()
+    try:
+        with layer_calls(cut, lambda _path, _layer, forward, _given: forward()):
+            ours = list(all_tensors(run(cut)))
+    except LayerError as error:
+        raise SettingError(
+            f"{error.place} does not run without the channels that would be removed: {error}; {_remedy(error.layer)}"
+        ) from error
+    theirs = list(all_tensors(run(wide)))
+    same = len(ours) == len(theirs) and all(
+        _same(one, other, exact=traced.exact) for one, other in zip(ours, theirs, strict=True)
+    )
+    if not same:
+        path = _first_difference(wide, cut, traced, kept, run)
+        layer = model.get_submodule(path)
+        raise SettingError(
+            f"layer {path!r} ({type(layer).__name__}) gives something else without the channels that would be removed "
+            f"than with zeros in their place; {_remedy(layer)}"
+        )
+
+
+@torch.no_grad()
+def _silenced(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> nn.Module:
+    """The model with zeros in all tensors of the channels that would be removed."""
+    wide = copy.deepcopy(model)
+    state = wide.state_dict()
+    for group, left in zip(traced.groups, kept, strict=True):
+        for part in group.slices:
+            entries = state[part.tensor].narrow(part.axis, part.offset, group.channels)
+            entries.movedim(part.axis, 0)[~left] = 0
+    return wide
+
+
+def _same(one: Tensor, other: Tensor, *, exact: bool) -> bool:
+    if one.shape != other.shape or not one.is_floating_point() or not exact:
+        return one.shape == other.shape
+    scale = float(other.abs().max()) if other.numel() else 0.0
+    return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+
+
+def _first_difference(wide: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> str:
+    """The first layer, in the order in which they return, whose outputs are not those of the other model."""
+    for (path, ours), (_, theirs) in zip(_outputs(narrow, run), _outputs(wide, run), strict=False):
+        mask = _mask(traced.widths.get(path, ((), ()))[1], kept).to(theirs.device)
+        expected = theirs[..., mask] if theirs.dim() and theirs.shape[-1] == len(mask) else theirs
+        if not _same(ours, expected, exact=traced.exact):
+            return path
+    return ""
+
+
+def _outputs(model: nn.Module, run: Run) -> list[tuple[str, Tensor]]:
+    found: list[tuple[str, Tensor]] = []
+
+    def call(path: str, _layer: nn.Module, forward: Callable[[], Any], _given: list[Tensor]) -> object:
+        outputs = forward()
+        found.extend((path, tensor.clone()) for tensor in all_tensors(outputs))
+        return outputs
+
+    with layer_calls(model, call):
+        run(model)
+    return found
+
+
+def _remedy(layer: nn.Module) -> str:
+    if channels.of(layer) is None:
+        return channels.reason(layer)
+    return f"mend the rule of {type(layer).__name__} in gnn.layers.rules.channels"
