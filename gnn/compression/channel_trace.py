@@ -1,6 +1,5 @@
 """Which channels of any module can only be removed together, found by following one real pass."""
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice
 from gnn.compression.channel_operations import Axes, Known, Operation, follow, tensors_in
 from gnn.compression.channel_spaces import GIVEN, NUMBERED, Space, Spaces, Stay
-from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls
+from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls, twin_of
 from gnn.errors import SettingError
 from gnn.layers import channel_rules as _channel_rules  # noqa: F401  (registers the rules)
 from gnn.layers.rules import Axis, Channels, channels
@@ -45,7 +44,7 @@ class Traced:
 
 
 def trace_channels(model: nn.Module, run: Run) -> Traced:
-    """Follow one pass of a copy of the model in evaluation mode, operation by operation.
+    """Follow one pass of the model in evaluation mode, operation by operation.
 
     Every axis of every parameter and buffer is followed through everything that the pass does with it, whoever reads
     it: products join what one layer writes to what the next one reads, sums and products of entries unite, a
@@ -55,11 +54,11 @@ def trace_channels(model: nn.Module, run: Run) -> Traced:
     Raises:
         SettingError: The pass raised something; the sentence names the layer in which it happened.
     """
-    own = copy.deepcopy(model).eval()
-    trace = _Trace(own)
+    twin = twin_of(model)
+    trace = _Trace(twin)
     try:
-        with torch.no_grad(), layer_calls(own, trace.call), trace:
-            outputs = run(own)
+        with torch.no_grad(), layer_calls(twin, trace.call), trace:
+            outputs = run(twin)
     except LayerError as error:
         raise SettingError(f"{error.place} does not run on the example: {error}") from error
     for tensor in all_tensors(outputs):

@@ -1,5 +1,6 @@
 """The calls of a model's layers, watched while it runs, and the tensors in whatever a forward pass gives."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -52,6 +53,21 @@ def layer_calls(model: nn.Module, on_call: OnCall) -> Iterator[None]:
     except Exception as error:
         path = failed[0] if failed else ""
         raise LayerError(path, model.get_submodule(path), error) from error
+
+
+def twin_of(model: nn.Module) -> nn.Module:
+    """A model of the same tensors in evaluation mode, to be run once: what its layers remember does not reach the model.
+
+    It spares a deep copy, which takes as long as several passes.
+    """
+    twins: dict[nn.Module, nn.Module] = {}
+    for layer in model.modules():
+        twin = twins[layer] = copy.copy(layer)
+        twin.training = False
+        twin._parameters, twin._buffers = dict(layer._parameters), dict(layer._buffers)
+    for layer, twin in twins.items():
+        twin._modules = {name: twins.get(part, part) for name, part in layer._modules.items()}  # pyright: ignore
+    return twins[model]
 
 
 def all_tensors(value: object) -> Iterator[Tensor]:

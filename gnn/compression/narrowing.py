@@ -1,6 +1,5 @@
 """The same module without some of its channels: smaller tensors, layers that know their sizes, and a check of both."""
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from gnn.compression.channel_groups import slice_state
 from gnn.compression.channel_trace import Run, Traced, Width
-from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls
+from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls, twin_of
 from gnn.errors import SettingError
 from gnn.layers.rules import channels
 
@@ -20,24 +19,30 @@ WRITTEN = ("out_channels", "out_features")
 TOLERANCE = 1e-3
 
 
-def narrow_model(model: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> Any:  # noqa: ANN401
-    """A copy of the model without the channels where `kept`, one bool vector for each group, is False.
+def narrow_model(model: Any, traced: Traced, kept: Sequence[Tensor], run: Run) -> None:  # noqa: ANN401
+    """Cut the channels where `kept`, one bool vector for each group, is False out of a model.
 
     A model that describes itself by settings reads them off its layers in a method `settle`.
 
     Raises:
-        SettingError: The copy does not run, or gives something else than the model with zeros in these channels.
+        SettingError: What is left does not run, or gives something else than the model with zeros in these channels.
     """
-    narrow: Any = copy.deepcopy(model)
-    _cut_tensors(narrow, slice_state(model.state_dict(), traced.groups, kept), traced)
-    _cut_sizes(narrow, traced, kept)
-    if hasattr(narrow, "settle"):
-        narrow.settle()
-    _check(model, narrow, traced, kept, run)
-    return narrow
+    wide = _silenced(model, traced, kept)
+    _cut_tensors(model, slice_state(model.state_dict(), traced.groups, kept), traced)
+    _cut_sizes(model, traced, kept)
+    if hasattr(model, "settle"):
+        model.settle()
+    _check(wide, model, traced, kept, run)
 
 
 def _cut_tensors(model: nn.Module, state: dict[str, Tensor], traced: Traced) -> None:
+    _replace_tensors(model, state)
+    for group in traced.groups:
+        if group.mask is not None:
+            model._buffers[group.mask] = state[group.mask]
+
+
+def _replace_tensors(model: nn.Module, state: dict[str, Tensor]) -> None:
     """Give the model the tensors of a state; one that two layers share stays shared."""
     cut: dict[Tensor, Tensor] = {}
     for path, layer in model.named_modules():
@@ -51,9 +56,6 @@ def _cut_tensors(model: nn.Module, state: dict[str, Tensor], traced: Traced) -> 
                     sliced = state[full_name]
                     cut[tensor] = nn.Parameter(sliced, tensor.requires_grad) if trained else sliced
                 tensors[name] = cut[tensor]  # pyright: ignore[reportArgumentType]
-    for group in traced.groups:
-        if group.mask is not None:
-            model._buffers[group.mask] = state[group.mask]
 
 
 def _cut_sizes(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> None:
@@ -92,12 +94,11 @@ def _mask(width: Width, kept: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts) if parts else torch.ones(0, dtype=torch.bool)
 
 
-def _check(model: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> None:
-    wide = _silenced(model, traced, kept).eval()
-    cut = copy.deepcopy(narrow).eval()
+def _check(wide: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> None:
+    twin = twin_of(narrow)
     try:
-        with layer_calls(cut, lambda _path, _layer, forward, _given: forward()):
-            ours = list(all_tensors(run(cut)))
+        with layer_calls(twin, lambda _path, _layer, forward, _given: forward()):
+            ours = list(all_tensors(run(twin)))
     except LayerError as error:
         raise SettingError(
             f"{error.place} does not run without the channels that would be removed: {error}; {_remedy(error.layer)}"
@@ -107,23 +108,23 @@ def _check(model: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[T
         _same(one, other, exact=traced.exact) for one, other in zip(ours, theirs, strict=True)
     )
     if not same:
-        path = _first_difference(wide, cut, traced, kept, run)
-        layer = model.get_submodule(path)
+        path = _first_difference(wide, twin_of(narrow), traced, kept, run)
+        layer = narrow.get_submodule(path)
         raise SettingError(
             f"layer {path!r} ({type(layer).__name__}) gives something else without the channels that would be removed "
             f"than with zeros in their place; {_remedy(layer)}"
         )
 
 
-@torch.no_grad()
 def _silenced(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> nn.Module:
     """The model with zeros in all tensors of the channels that would be removed."""
-    wide = copy.deepcopy(model)
-    state = wide.state_dict()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for group, left in zip(traced.groups, kept, strict=True):
         for part in group.slices:
             entries = state[part.tensor].narrow(part.axis, part.offset, group.channels)
             entries.movedim(part.axis, 0)[~left] = 0
+    wide = twin_of(model)
+    _replace_tensors(wide, state)
     return wide
 
 

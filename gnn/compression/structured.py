@@ -63,10 +63,11 @@ def prune_channels(model: nn.Module, settings: Structured, context: Context) -> 
     kept = kept_channels(importance, WeightCount(shapes, groups), settings.sparsity)
     if all(bool(channels.all()) for channels in kept):
         return Compressed(model, Masks(), untouched=traced.untouched)
-    narrow = narrow_model(model, traced, kept, context.run)
-    sizes = {name: tensor.numel() for name, tensor in narrow.state_dict().items()}
-    shrunk = tuple(name for name, tensor in model.state_dict().items() if sizes[name] < tensor.numel())
-    return Compressed(narrow, Masks(), shrunk=shrunk, untouched=traced.untouched)
+    sizes = {name: tensor.numel() for name, tensor in model.state_dict().items()}
+    narrow_model(model, traced, kept, context.run)
+    left = model.state_dict()
+    shrunk = tuple(name for name, size in sizes.items() if left[name].numel() < size)
+    return Compressed(model, Masks(), shrunk=shrunk, untouched=traced.untouched)
 
 
 def kept_channels(importance: Sequence[Tensor], weights: WeightCount, sparsity: float) -> list[Tensor]:
