@@ -1,19 +1,16 @@
-"""Whole channels and input features removed: matrices that really shrink, beside what Torch-Pruning can trace."""
+"""Whole channels and input features removed: matrices that really shrink."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import pytest
 from torch import nn
 
 from bench.inferences import inferences
 from bench.matrix import STRUCTURED
-from bench.traced_groups import EXPECTED, FORMS, SAME, traced_groups
 from fixtures.artifacts import CaseRuns, RunCase
 from fixtures.cases import SeededCase
 from fixtures.findings import FAIL, Finding
 from fixtures.gate import Gate
 from fixtures.measurement import Measure
-from fixtures.session import BenchSession
 from gnn.compression import prunable_parameters
 
 CASES = STRUCTURED
@@ -45,18 +42,3 @@ def really_shrunk(runs: CaseRuns) -> Iterator[Finding]:
 
 def _prunable_weights(model: nn.Module) -> int:
     return sum(getattr(module, name).numel() for _, module, name in prunable_parameters(model))
-
-
-@pytest.mark.profiles("ci", "paper")
-@pytest.mark.parametrize("form", FORMS)
-def test_torch_pruning(form: str, bench_session: BenchSession, record_property: Callable[[str, object], None]) -> None:
-    """Where Torch-Pruning cuts a channel as we do, group by group, and what it does where it does not.
-
-    The expected outcomes are those of the pinned version; another one may be able to do more.
-    """
-    pytest.importorskip("torch_pruning", reason="Torch-Pruning is not installed; pip install torch-pruning==1.6.1")
-    with bench_session.machine_lock.shared(f"tracing {form}"):
-        outcomes = traced_groups(form, bench_session.laboratory)
-    record_property("tracing", {"tool": "Torch-Pruning", "form": form, "groups": outcomes})
-    agreed = sum(outcome == SAME for outcome in outcomes.values())
-    assert outcomes == EXPECTED[form], f"{form}: {agreed} of {len(outcomes)} groups agree"

@@ -15,9 +15,10 @@ Axes = tuple[Space | None, ...]
 # A flattened axis of more blocks than this holds nodes, not the heads of a layer.
 MOST_BLOCKS = 256
 # What makes zeros of zeros, or of zeros and anything else.
-KEEP_ZERO = frozenset(
-    "abs add alias clone copy detach div dropout elu gelu hardtanh leaky_relu lift_fresh maximum minimum mul neg pow "
-    "_prelu_kernel relu sign silu sin sqrt sub tanh _to_copy".split()
+KEEP_ZERO = (
+    *("abs", "add", "alias", "clone", "copy", "detach", "div", "dropout", "elu", "gelu", "hardtanh", "leaky_relu"),
+    *("lift_fresh", "maximum", "minimum", "mul", "neg", "pow", "_prelu_kernel", "relu", "sign", "silu", "sin"),
+    *("sqrt", "sub", "tanh", "_to_copy"),
 )
 
 
@@ -68,9 +69,10 @@ class Operation:
         return None
 
     def stop(self, *spaces: Space | None) -> None:
-        """These channels stay, and the layer says so."""
+        """These channels stay; the layer says so, unless nothing of the model is in them yet."""
+        depends = any(self.trace.depends(tensor) for tensor in self.tensors)
         for space in spaces:
-            self.spaces.keep(space, self.trace.stay(self.name))
+            self.spaces.keep(space, self.trace.stay(self.name) if depends else GIVEN)
 
     def pick(self, tensor: Tensor, number: int) -> None:
         """Entries of an axis are picked by number: no layer is to blame for that where it is one of a weight alone."""
@@ -99,6 +101,10 @@ class Known:
 
     def is_weight(self, tensor: Tensor) -> bool:
         """Whether a tensor depends on nothing but the model's own numbers."""
+        raise NotImplementedError
+
+    def depends(self, tensor: Tensor) -> bool:
+        """Whether any number of the model is in a tensor."""
         raise NotImplementedError
 
     def stay(self, operation: str) -> Stay:

@@ -133,6 +133,10 @@ class _Trace(TorchDispatchMode, Known):
         found = self.followed(tensor)
         return found is not None and found.weight
 
+    def depends(self, tensor: Tensor) -> bool:
+        found = self.followed(tensor)
+        return found is not None and found.depends
+
     def stay(self, operation: str) -> Stay:
         path = self.paths[-1] if self.paths else ""
         reason = channels.reason(self.model.get_submodule(path))
@@ -172,6 +176,11 @@ class _Trace(TorchDispatchMode, Known):
             self.spaces.unite(block * axis.repeats, found)
             return block
 
+        named = {(axis.tensor, axis.axis) for axis in (*known.reads, *known.writes, *known.keeps)}
+        for name, tensor in own.items():
+            for number, axis in enumerate(self.axes(tensor)):
+                if not {(name, number), (name, number - tensor.dim())} & named:
+                    self.spaces.keep(axis, GIVEN)
         for tensor in given:
             self._read(tensor, [space(axis) for axis in (*known.reads, *known.keeps)], self.stay(type(layer).__name__))
         self.exact &= not known.normalises

@@ -26,10 +26,14 @@ Order = Literal["prune-first", "quantize-first"]
 
 SOURCES = (
     "compression/channel_groups.py",
-    "compression/channel_layouts.py",
+    "compression/channel_operations.py",
+    "compression/channel_spaces.py",
+    "compression/channel_trace.py",
     "compression/global_magnitude.py",
     "compression/hybrid.py",
     "compression/importance.py",
+    "compression/layer_calls.py",
+    "compression/narrowing.py",
     "compression/structured.py",
 )
 

@@ -56,7 +56,7 @@ def layer_calls(model: nn.Module, on_call: OnCall) -> Iterator[None]:
 
 
 def twin_of(model: nn.Module) -> nn.Module:
-    """A model of the same tensors in evaluation mode, to be run once: what its layers remember does not reach the model.
+    """A model of the same tensors in evaluation mode, to be run once; what its layers remember stays with them.
 
     It spares a deep copy, which takes as long as several passes.
     """
