@@ -1,19 +1,14 @@
 """What each operation of PyTorch does to the axes of its tensors: which are the same channels, and which stay."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
-from math import prod
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from gnn.compression.channel_spaces import GIVEN, NUMBERED, Space, Spaces, Stay
+from gnn.compression.channel_spaces import GIVEN, Space, Spaces, Stay
 
 # The space of every axis of a tensor, None for one that holds no channels, such as nodes.
 Axes = tuple[Space | None, ...]
-# A flattened axis of more blocks than this holds nodes, not the heads of a layer.
-MOST_BLOCKS = 256
 # What makes zeros of zeros, or of zeros and anything else.
 KEEP_ZERO = (
     *("abs", "add", "alias", "clone", "copy", "detach", "div", "dropout", "elu", "gelu", "hardtanh", "leaky_relu"),
@@ -107,6 +102,10 @@ class Known:
         """Whether any number of the model is in a tensor."""
         raise NotImplementedError
 
+    def block(self, size: int) -> Space:
+        """What the layer that runs now cuts into blocks of that size, all by the one number that it knows."""
+        raise NotImplementedError
+
     def stay(self, operation: str) -> Stay:
         """Why channels stay that meet this operation in the layer that runs now."""
         raise NotImplementedError
@@ -133,7 +132,9 @@ def tensors_in(values: Any) -> Iterator[Tensor]:  # noqa: ANN401
             yield from tensors_in(value)
 
 
-def _register(*names: str) -> Callable[[Follow], Follow]:
+def register(*names: str) -> Callable[[Follow], Follow]:
+    """Decorate the rule of some operations, by the names that ATen has for them without an underscore at the end."""
+
     def decorate(rule: Follow) -> Follow:
         OPERATIONS.update(dict.fromkeys(names, rule))
         return rule
@@ -147,8 +148,8 @@ def _unknown(operation: Operation) -> list[Axes]:
     return [(None,) * output.dim() for output in operation.outputs]
 
 
-@_register(*KEEP_ZERO)
-@_register(
+@register(*KEEP_ZERO)
+@register(
     "fill",
     "zero",
     "zeros_like",
@@ -160,7 +161,7 @@ def _unknown(operation: Operation) -> list[Axes]:
     "bernoulli",
     "normal",
 )
-@_register("uniform", "native_dropout", "_local_scalar_dense")
+@register("uniform", "native_dropout", "_local_scalar_dense")
 def _pointwise(operation: Operation) -> Axes:
     """Aligned from the last axis; an axis of one entry is as wide as any other, and tells nothing of it."""
     if not operation.outputs:
@@ -175,13 +176,13 @@ def _pointwise(operation: Operation) -> Axes:
     return axes
 
 
-@_register("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn")
+@register("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty", "rand", "randn")
 def _made(operation: Operation) -> Axes:
     """All entries are alike, and there are as many as the forward pass asks for."""
     return tuple(operation.fresh(size) for size in operation.outputs[0].shape)
 
 
-@_register("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv")
+@register("mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv")
 def _product(operation: Operation) -> Axes:
     first = operation["mat1"] if operation["mat1"] is not None else operation["batch1"]
     first = operation["self"] if first is None else first
@@ -216,26 +217,27 @@ def _with_added(operation: Operation, added: Tensor, place: int, axes: Axes) -> 
     return None
 
 
-@_register("sum", "linalg_vector_norm", "nansum")
+@register("sum", "linalg_vector_norm", "nansum")
 def _sum(operation: Operation) -> Axes:
     """A sum reads all channels, and one that is not there adds nothing."""
     tensor = operation["self"]
-    if any(operation.axis(tensor, number) is not None for number in _dimensions(operation)):
+    if any(operation.axis(tensor, number) is not None for number in dimensions(operation)):
         operation.trace.sums_channels = True
     return _without(operation)
 
 
-@_register("mean", "var", "std", "amax", "amin", "max", "min", "prod", "any", "all", "logsumexp", "argmax", "argmin")
-@_register("median", "mode", "var_mean", "std_mean", "norm")
-def _reduced(operation: Operation) -> Axes:
+@register("mean", "var", "std", "amax", "amin", "max", "min", "prod", "any", "all", "logsumexp", "argmax", "argmin")
+@register("median", "mode", "var_mean", "std_mean", "norm")
+def _reduced(operation: Operation) -> Axes | list[Axes]:
     tensor = operation["self"]
     if isinstance(operation["other"], Tensor):
         return _pointwise(operation)
-    operation.stop(*(operation.axis(tensor, number) for number in _dimensions(operation)))
+    operation.stop(*(operation.axis(tensor, number) for number in dimensions(operation)))
     return _without(operation)
 
 
-def _dimensions(operation: Operation) -> list[int]:
+def dimensions(operation: Operation) -> list[int]:
+    """The axes that an operation reads as a whole, all where it names none."""
     tensor, given = operation["self"], operation["dim"]
     if given is None or given == []:
         return list(range(tensor.dim()))
@@ -243,14 +245,14 @@ def _dimensions(operation: Operation) -> list[int]:
 
 
 def _without(operation: Operation) -> Axes:
-    gone = _dimensions(operation)
+    gone = dimensions(operation)
     axes = operation.axes(operation["self"])
     if operation["keepdim"]:
         return tuple(None if number in gone else axis for number, axis in enumerate(axes))
     return tuple(axis for number, axis in enumerate(axes) if number not in gone)
 
 
-@_register("_softmax", "_log_softmax", "cumsum", "cumprod", "logcumsumexp", "sort", "topk", "argsort", "flip", "roll")
+@register("_softmax", "_log_softmax", "cumsum", "cumprod", "logcumsumexp", "sort", "topk", "argsort", "flip", "roll")
 def _along(operation: Operation) -> Axes:
     tensor = operation["self"]
     given = operation.arguments.get("dims", operation.arguments.get("dim", -1))
@@ -262,7 +264,7 @@ def _along(operation: Operation) -> Axes:
     )
 
 
-@_register("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training")
+@register("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training")
 def _batch_norm(operation: Operation) -> list[Axes]:
     names = ("weight", "bias", "running_mean", "running_var")
     given = [(operation[name], 0) for name in names if operation[name] is not None]
@@ -274,7 +276,7 @@ def _batch_norm(operation: Operation) -> list[Axes]:
     ]
 
 
-@_register("native_layer_norm")
+@register("native_layer_norm")
 def _layer_norm(operation: Operation) -> list[Axes]:
     tensor = operation["input"]
     if len(operation["normalized_shape"]) > 1:
@@ -283,198 +285,3 @@ def _layer_norm(operation: Operation) -> list[Axes]:
     given = [(operation[name], -1) for name in ("weight", "bias") if operation[name] is not None]
     axes = (*operation.axes(tensor)[:-1], operation.same((tensor, -1), *given))
     return [axes, *((None,) * out.dim() for out in operation.outputs[1:])]
-
-
-@_register("t", "transpose", "permute")
-def _permuted(operation: Operation) -> Axes:
-    tensor = operation["self"]
-    order = list(range(tensor.dim()))
-    if operation.name == "permute":
-        order = operation["dims"]
-    elif tensor.dim() > 1:
-        first, second = operation.arguments.get("dim0", 0), operation.arguments.get("dim1", 1)
-        order[first], order[second] = order[second], order[first]
-    return tuple(operation.axis(tensor, number) for number in order)
-
-
-@_register("unsqueeze")
-def _unsqueezed(operation: Operation) -> Axes:
-    axes = list(operation.axes(operation["self"]))
-    axes.insert(operation["dim"] % (len(axes) + 1), None)
-    return tuple(axes)
-
-
-@_register("squeeze")
-def _squeezed(operation: Operation) -> Axes:
-    tensor = operation["self"]
-    gone = {number for number in _dimensions(operation) if tensor.shape[number] == 1}
-    return tuple(axis for number, axis in enumerate(operation.axes(tensor)) if number not in gone)
-
-
-@_register("expand", "repeat")
-def _repeated(operation: Operation) -> Axes:
-    """What stands several times is several times the same channels, and one entry is as many as are asked for."""
-    tensor, output = operation["self"], operation.outputs[0]
-    added = output.dim() - tensor.dim()
-    axes: list[Space | None] = [operation.fresh(size) for size in output.shape[:added]]
-    for size, before, axis in zip(output.shape[added:], tensor.shape, operation.axes(tensor), strict=True):
-        axes.append(operation.fresh(size) if before == 1 else axis and axis * (size // before))
-    return tuple(axes)
-
-
-@_register("view", "_unsafe_view", "reshape", "_reshape_alias")
-def _viewed(operation: Operation) -> Axes:
-    """Both shapes cut into the same pieces: an axis that is split is blocks of the same channels, as heads are."""
-    tensor, output = operation["self"], operation.outputs[0]
-    old, new = _cuts(tensor.shape), _cuts(output.shape)
-    cuts = sorted({*old, *new})
-    spaces = [axis for axis in operation.axes(tensor) if axis is not None]
-    if not spaces:
-        return (None,) * output.dim()
-    if 0 in tensor.shape or any(larger % smaller for smaller, larger in pairwise(cuts)) or _is_ended(operation):
-        operation.stop(*spaces)
-        return (None,) * output.dim()
-    pieces: dict[int, Space | None] = {}
-    for size, axis, end in zip(tensor.shape, operation.axes(tensor), _ends(tensor.shape), strict=True):
-        within = [cut for cut in cuts if end <= cut < end * size]
-        pieces |= dict.fromkeys(within)
-        if axis is not None and within:
-            block = operation.spaces.new(cuts[cuts.index(end) + 1] // end)
-            pieces[end] = operation.spaces.unite(block * (size // operation.spaces.size(block)), axis)[:1]
-    return tuple(
-        _merged(operation, [(cut, pieces[cut]) for cut in cuts if end <= cut < end * size], size)
-        for size, end in zip(output.shape, _ends(output.shape), strict=True)
-    )
-
-
-def _merged(operation: Operation, pieces: list[tuple[int, Space | None]], size: int) -> Space | None:
-    """The pieces of one axis, from the innermost one: blocks of the innermost, when that alone has channels."""
-    spaces = [space for _, space in pieces]
-    if not any(space is not None for space in spaces):
-        return None
-    inner = spaces[0]
-    blocks = 1 if inner is None else size // operation.spaces.size(inner)
-    if inner is None or any(space is not None for space in spaces[1:]) or blocks > MOST_BLOCKS:
-        operation.stop(*spaces)
-        return None
-    return inner * blocks
-
-
-def _is_ended(operation: Operation) -> bool:
-    """Whether channels would become blocks of one channel each, and so heads that cannot go."""
-    tensor, output = operation["self"], operation.outputs[0]
-    last = [number for number, size in enumerate(tensor.shape) if size > 1][-1:]
-    ones = tensor.dim() - 1 - last[0] if last else 0
-    return bool(last) and operation.axis(tensor, last[0]) is not None and output.shape[-1 - ones :].numel() == 1
-
-
-def _ends(shape: Sequence[int]) -> list[int]:
-    """How many entries one step along each axis skips."""
-    return [prod(shape[number + 1 :]) for number in range(len(shape))]
-
-
-def _cuts(shape: Sequence[int]) -> set[int]:
-    return {*_ends(shape), prod(shape)}
-
-
-@_register("select", "unbind", "split", "split_with_sizes", "slice", "narrow", "chunk", "unsafe_chunk", "unsafe_split")
-def _part(operation: Operation) -> Axes:
-    """Some entries of an axis, which have to stay where they are."""
-    tensor, output = operation["self"], operation.outputs[0]
-    number = operation.dimension(tensor)
-    axes = list(operation.axes(tensor))
-    if output.dim() < tensor.dim():
-        operation.pick(tensor, number)
-        del axes[number]
-    elif output.shape[number] != tensor.shape[number]:
-        operation.pick(tensor, number)
-        axes[number] = None
-    return tuple(axes)
-
-
-@_register("cat")
-def _joined(operation: Operation) -> Axes:
-    tensors = [tensor for tensor in operation["tensors"] if tensor.dim() > 1 or tensor.numel()]
-    output, number = operation.outputs[0], operation.dimension(operation.outputs[0])
-    axes = [
-        operation.same(*((tensor, place) for tensor in tensors)) if place != number else None
-        for place in range(output.dim())
-    ]
-    parts = [(operation.axis(tensor, number), tensor.shape[number]) for tensor in tensors]
-    if any(space is not None for space, _ in parts):
-        axes[number] = tuple(group for part in parts for group in _given(operation, *part))
-    return tuple(axes)
-
-
-def _given(operation: Operation, space: Space | None, size: int) -> Space:
-    """The space of one part, made up where it has no channels: all of it stays."""
-    if space is None and size:
-        space = operation.spaces.new(size)
-        operation.spaces.keep(space, GIVEN)
-    return space or ()
-
-
-@_register("stack")
-def _stacked(operation: Operation) -> Axes:
-    tensors, output = operation["tensors"], operation.outputs[0]
-    axes = [operation.same(*((tensor, place) for tensor in tensors)) for place in range(output.dim() - 1)]
-    axes.insert(operation.dimension(output), None)
-    return tuple(axes)
-
-
-@_register("index_select", "index_add", "index_copy", "index_fill", "index_reduce")
-def _by_row(operation: Operation) -> Axes:
-    tensor, number = operation["self"], operation.dimension(operation["self"])
-    operation.pick(tensor, number)
-    source = operation["source"]
-    tensors = [tensor] if source is None else [tensor, source]
-    return tuple(
-        None if place == number else operation.same(*((part, place) for part in tensors))
-        for place in range(tensor.dim())
-    )
-
-
-@_register("gather", "scatter", "scatter_add", "scatter_reduce")
-def _by_entry(operation: Operation) -> Axes:
-    """The index has the channels too: it picks a row for each of them."""
-    tensor, index, number = operation["self"], operation["index"], operation.dimension(operation["self"])
-    operation.pick(tensor, number)
-    source = operation["src"]
-    tensors = [tensor, index, *([source] if isinstance(source, Tensor) else [])]
-    return tuple(
-        None if place == number else operation.same(*((part, place) for part in tensors))
-        for place in range(tensor.dim())
-    )
-
-
-@_register("index", "index_put", "_index_put_impl")
-def _indexed(operation: Operation) -> Axes:
-    tensor = operation["self"]
-    kept: list[Space | None] = []
-    place, first = 0, None
-    for index in operation["indices"]:
-        if index is None:
-            kept.append(operation.axis(tensor, place))
-            place += 1
-            continue
-        first = len(kept) if first is None else first
-        for _ in range(index.dim() if index.dtype in (torch.bool, torch.uint8) else 1):
-            operation.pick(tensor, place)
-            place += 1
-    kept += operation.axes(tensor)[place:]
-    if operation.name == "index":
-        made: list[Space | None] = [None] * (operation.outputs[0].dim() - len(kept))
-        return (*kept[: first or 0], *made, *kept[first or 0 :])
-    values = operation["values"]
-    for number in range(-1, -1 - min(tensor.dim() - place, values.dim()), -1):
-        operation.same((tensor, number), (values, number))
-    return operation.axes(tensor)
-
-
-@_register("embedding", "_embedding_bag", "_embedding_bag_forward_only")
-def _looked_up(operation: Operation) -> list[Axes]:
-    weight = operation["weight"]
-    operation.spaces.keep(operation.axis(weight, 0), NUMBERED)
-    rows: Axes = (None,) * (operation.outputs[0].dim() - 1)
-    others: list[Axes] = [(None,) * output.dim() for output in operation.outputs[1:]]
-    return [(*rows, operation.axis(weight, 1)), *others]

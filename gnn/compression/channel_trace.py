@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
+from gnn.compression import channel_rearrangements as _channel_rearrangements  # noqa: F401  (registers its rules)
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice
 from gnn.compression.channel_operations import Axes, Known, Operation, follow, tensors_in
 from gnn.compression.channel_spaces import GIVEN, NUMBERED, Space, Spaces, Stay
-from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls, twin_of
+from gnn.compression.layer_calls import LayerError, all_tensors, first_float, layer_calls, twin_of
 from gnn.errors import SettingError
 from gnn.layers import channel_rules as _channel_rules  # noqa: F401  (registers the rules)
 from gnn.layers.rules import Axis, Channels, channels
@@ -91,6 +92,7 @@ class _Trace(TorchDispatchMode, Known):
         self.called: dict[str, tuple[Space | int, Space | int]] = {}
         self.met: dict[str, Axes] = {}
         self._names = _names_of_state(model)
+        self._blocks: dict[tuple[str, int], Space] = {}
         self._followed: Any = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
@@ -137,10 +139,17 @@ class _Trace(TorchDispatchMode, Known):
         found = self.followed(tensor)
         return found is not None and found.depends
 
+    def block(self, size: int) -> Space:
+        return self._blocks.setdefault((self.path, size), self.spaces.new(size))
+
     def stay(self, operation: str) -> Stay:
-        path = self.paths[-1] if self.paths else ""
-        reason = channels.reason(self.model.get_submodule(path))
-        return Stay(path, f"channels are not followed through {operation!r}; {reason}")
+        reason = channels.reason(self.model.get_submodule(self.path))
+        return Stay(self.path, f"channels are not followed through {operation!r}; {reason}")
+
+    @property
+    def path(self) -> str:
+        """The innermost layer that runs."""
+        return self.paths[-1] if self.paths else ""
 
     def call(self, path: str, layer: nn.Module, forward: Callable[[], object], given: list[Tensor]) -> object:
         """Run a layer, and remember how wide it is; one with a rule is taken at its word."""
@@ -152,15 +161,21 @@ class _Trace(TorchDispatchMode, Known):
         finally:
             self.inside_rule &= rule is None
             self.paths.pop()
-        gave = list(tensors_in((outputs,)))
+        gave = list(all_tensors(outputs))
         if rule is not None:
             self._apply(layer, rule(layer), given, gave)
+        elif (written := first_float(gave)) is not None and self.followed(written) is None:
+            # Somebody else computes, such as NumPy.
+            stay = Stay(path, f"what it gives is not followed; {channels.reason(layer)}")
+            for tensor in (*given, *layer.parameters(recurse=False)):
+                for space in self.axes(tensor):
+                    self.spaces.keep(space, stay)
         if not self.inside_rule:
             self.called[path] = self._last(given), self._last(gave)
         return outputs
 
     def _last(self, tensors: list[Tensor]) -> Space | int:
-        first = next((tensor for tensor in tensors if tensor.dim() and tensor.is_floating_point()), None)
+        first = first_float(tensors)
         return 0 if first is None else self.axes(first)[-1] or first.shape[-1]
 
     def _apply(self, layer: nn.Module, known: Channels, given: list[Tensor], gave: list[Tensor]) -> None:
@@ -209,21 +224,19 @@ class _Trace(TorchDispatchMode, Known):
     def result(self) -> Traced:
         """All that was found, once the pass is over."""
         slices: dict[int, list[ChannelSlice]] = {}
-        stays: dict[int, set[Stay]] = {}
         for name, axes in self.met.items():
             for number, axis in enumerate(axes):
                 offset = 0
                 for group in self.spaces.groups(axis or ()):
                     slices.setdefault(group, []).append(ChannelSlice(name, number, offset))
                     offset += self.spaces.size((group,))
-        for group in slices:
-            stays[group] = set(self.spaces.stays(group))
+        stays = {group: self.spaces.stays(group) for group in slices}
         features = "kept_features" if "kept_features" in self.model._buffers else None
         weights = {name for name, parameter in self.model.named_parameters() if parameter.dim() > 1}
         open_groups = [
             group
             for group, parts in slices.items()
-            if (not stays[group] or (features and stays[group] == {NUMBERED}))
+            if (not stays[group] or (features and stays[group] == (NUMBERED,)))
             and any(part.tensor in weights for part in parts)
         ]
         # Input features come first, as they do in the model.
@@ -249,14 +262,12 @@ class _Trace(TorchDispatchMode, Known):
         exact = self.exact and not (self.sums_channels and self.moves_zero)
         return Traced(groups, self._untouched(stays), widths, exact)
 
-    def _untouched(self, stays: Mapping[int, set[Stay]]) -> dict[str, str]:
+    def _untouched(self, stays: Mapping[int, tuple[Stay, ...]]) -> dict[str, str]:
+        untouched: dict[str, str] = {}
+        for stay in (stay for reasons in stays.values() for stay in reasons if stay not in (GIVEN, NUMBERED)):
+            untouched.setdefault(stay.layer, stay.sentence)
         met = {name.rpartition(".")[0] for name in self.met}
-        untouched = {
-            path: f"{type(layer).__name__} was not reached by the example"
-            for path, layer in self.model.named_modules()
-            if path not in met and any(True for _ in layer.parameters(recurse=False))
-        }
-        for reasons in stays.values():
-            for stay in reasons - {GIVEN, NUMBERED}:
-                untouched.setdefault(stay.layer, stay.sentence)
+        for path, layer in self.model.named_modules():
+            if path not in met and any(True for _ in layer.parameters(recurse=False)):
+                untouched.setdefault(path, f"{type(layer).__name__} was not reached by the example")
         return untouched

@@ -27,6 +27,7 @@ Order = Literal["prune-first", "quantize-first"]
 SOURCES = (
     "compression/channel_groups.py",
     "compression/channel_operations.py",
+    "compression/channel_rearrangements.py",
     "compression/channel_spaces.py",
     "compression/channel_trace.py",
     "compression/global_magnitude.py",

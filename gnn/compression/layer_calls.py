@@ -70,6 +70,11 @@ def twin_of(model: nn.Module) -> nn.Module:
     return twins[model]
 
 
+def first_float(tensors: list[Tensor]) -> Tensor | None:
+    """The tensor that holds what a layer reads or writes, by convention the first with channels."""
+    return next((tensor for tensor in tensors if tensor.dim() and tensor.is_floating_point()), None)
+
+
 def all_tensors(value: object) -> Iterator[Tensor]:
     """The tensors in what a layer is given or gives: in sequences, mappings and the fields of objects."""
     if isinstance(value, Tensor):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gnn.compression.channel_groups import slice_state
 from gnn.compression.channel_trace import Run, Traced, Width
-from gnn.compression.layer_calls import LayerError, all_tensors, layer_calls, twin_of
+from gnn.compression.layer_calls import LayerError, all_tensors, first_float, layer_calls, twin_of
 from gnn.errors import SettingError
 from gnn.layers.rules import channels
 
@@ -19,6 +19,7 @@ WRITTEN = ("out_channels", "out_features")
 TOLERANCE = 1e-3
 
 
+@torch.no_grad()
 def narrow_model(model: Any, traced: Traced, kept: Sequence[Tensor], run: Run) -> None:  # noqa: ANN401
     """Cut the channels where `kept`, one bool vector for each group, is False out of a model.
 
@@ -75,9 +76,9 @@ def _cut_sizes(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> None
                 for name, size in zip(names, weight.shape, strict=True):
                     setattr(layer, name, size)
         if "channel_list" in vars(layer):
-            first: Any = layer.lins[0]  # pyright: ignore[reportIndexIssue]
-            lins: Any = layer.lins
-            layer.channel_list = [first.in_channels, *(lin.out_channels for lin in lins)]
+            # PyG's MLP.
+            mlp: Any = layer
+            mlp.channel_list = [mlp.lins[0].in_channels, *(lin.out_channels for lin in mlp.lins)]
 
 
 def _resized(size: Any, before: int, after: int, heads: int) -> Any:  # noqa: ANN401
@@ -136,21 +137,32 @@ def _same(one: Tensor, other: Tensor, *, exact: bool) -> bool:
 
 
 def _first_difference(wide: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[Tensor], run: Run) -> str:
-    """The first layer, in the order in which they return, whose outputs are not those of the other model."""
-    for (path, ours), (_, theirs) in zip(_outputs(narrow, run), _outputs(wide, run), strict=False):
-        mask = _mask(traced.widths.get(path, ((), ()))[1], kept).to(theirs.device)
-        expected = theirs[..., mask] if theirs.dim() and theirs.shape[-1] == len(mask) else theirs
-        if not _same(ours, expected, exact=traced.exact):
-            return path
+    """The first layer, in the order in which they return, that makes something else of the same inputs."""
+    for (path, *ours), (_, *theirs) in zip(_passes(narrow, run), _passes(wide, run), strict=False):
+        same = [
+            one is None or other is None or _same(one, _left(other, width, kept), exact=traced.exact)
+            for one, other, width in zip(ours, theirs, traced.widths.get(path, ((), ())), strict=True)
+        ]
+        if not same[1]:
+            # Otherwise something between the layers of its parent did.
+            return path if same[0] else path.rpartition(".")[0]
     return ""
 
 
-def _outputs(model: nn.Module, run: Run) -> list[tuple[str, Tensor]]:
-    found: list[tuple[str, Tensor]] = []
+def _left(tensor: Tensor, width: Width, kept: Sequence[Tensor]) -> Tensor:
+    mask = _mask(width, kept).to(tensor.device)
+    return tensor[..., mask] if tensor.dim() and tensor.shape[-1] == len(mask) else tensor
 
-    def call(path: str, _layer: nn.Module, forward: Callable[[], Any], _given: list[Tensor]) -> object:
+
+def _passes(model: nn.Module, run: Run) -> list[tuple[str, Tensor | None, Tensor | None]]:
+    """What each layer was given and what it gave, in the order in which they return."""
+    found: list[tuple[str, Tensor | None, Tensor | None]] = []
+
+    def call(path: str, _layer: nn.Module, forward: Callable[[], Any], given: list[Tensor]) -> object:
+        read = first_float(given)
+        before = None if read is None else read.clone()
         outputs = forward()
-        found.extend((path, tensor.clone()) for tensor in all_tensors(outputs))
+        found.append((path, before, first_float(list(all_tensors(outputs)))))
         return outputs
 
     with layer_calls(model, call):

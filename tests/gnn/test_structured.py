@@ -28,6 +28,7 @@ from gnn.models import MODELS, GraphModel, build_model, settings_mapping
 from gnn.runtime import compile_inference
 from gnn.training_settings import TrainingSettings
 from tests.gnn.five_models import FIVE_MODELS, outputs_on_test, random_model, small_tasks, traced
+from tests.gnn.foreign_models import foreign_model
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True)
 TASKS = small_tasks()
@@ -235,9 +236,9 @@ def test_a_sparsity_that_whole_channels_cannot_reach_is_refused() -> None:
 
 
 def test_taylor_asks_for_the_training_data() -> None:
-    task = TASKS["gnnnet"]
+    model, example = foreign_model("gcn")
     with pytest.raises(SettingError, match=r"^this method trains the model; give compress"):
-        compress(random_model("gnnnet", task), Structured(0.5, "taylor"), example=(task.batch("test"),))
+        compress(model, Structured(0.5, "taylor"), example=example)
 
 
 def test_the_two_kinds_of_importance_choose_differently() -> None:
