@@ -1,6 +1,6 @@
 """GIN, the graph classifier that the paper quantizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -96,6 +96,12 @@ class Gin(GraphClassifier):
         *_, last, classifier = settings.hidden_widths
         self.lin1 = nn.Linear(last, classifier)
         self.lin2 = nn.Linear(classifier, settings.out_channels)
+
+    def settle(self) -> None:
+        """Read the widths off the layers."""
+        linear = [layer for conv in self.convs for layer in conv.modules() if isinstance(layer, nn.Linear)]
+        widths = tuple(layer.out_features for layer in (*linear, self.lin1))
+        self.settings = replace(self.settings, hidden_channels=widths)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of every graph of the batch."""

@@ -42,6 +42,11 @@ class GnnNet(GraphClassifier):
         self.gnn_layers = nn.ModuleList(GraphConvolution(*widths) for widths in settings.widths)
         self.mlps = nn.ModuleList([nn.Linear(settings.hidden_widths[-1], settings.out_channels)])
 
+    def settle(self) -> None:
+        """Read the widths off the layers."""
+        widths = tuple(layer.bias.numel() for layer in self.gnn_layers)  # pyright: ignore[reportCallIssue]
+        self.settings = replace(self.settings, hidden_channels=widths)
+
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of every graph of the batch."""
         adjacency = normalized_matrix(batch)

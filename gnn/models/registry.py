@@ -16,7 +16,9 @@ class GraphModel(nn.Module):
     """A module that a task can train and ask; the families in this folder fill in what a kind of task needs.
 
     `settings` is the frozen dataclass that the model was built from; `quantization` is None, or describes how a model
-    that runs on integers was quantized.
+    that runs on integers was quantized. A model that can be described with fewer channels has a method `settle`, which
+    reads its settings off its layers; one with a buffer `kept_features`, None while all are used, can lose input
+    features.
     """
 
     settings: Any
