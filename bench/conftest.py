@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.inferences import inferences
 from bench.matrix import TABLE, TASKS
 from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
@@ -23,6 +24,8 @@ from bench.report.terminal import (
     verdict,
 )
 from fixtures.against import against, check_revision
+from fixtures.artifacts import CaseRuns
+from fixtures.measurement import Inferences
 from fixtures.peak_memory import PeakMemory
 from fixtures.results import REPORTED, Reported
 from fixtures.selection import SELECTION, follow_cases
@@ -161,3 +164,9 @@ def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession
     for kind, sentence in SENTENCES.items():
         for found in reported[kind]:
             terminalreporter.write_line(f"{kind}: {sentence(found)}")
+
+
+@pytest.fixture(scope="session", name="inferences")
+def what_is_timed() -> Callable[[CaseRuns], Inferences]:
+    """What is timed of a case: eager, frozen, dense and compressed."""
+    return inferences

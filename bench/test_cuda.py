@@ -15,10 +15,10 @@ from fixtures.memory import peak_cuda_bytes
 from fixtures.session import BenchSession, cuda_devices
 from gnn.case import Case
 from gnn.compression import Dense
-from gnn.experiment import base_model
 from gnn.models import GraphModel
 from gnn.runtime import compile_inference
 from gnn.tasks import Task
+from gnn.trial import Trial
 
 DEVICE = "cuda:0"
 PROTOCOL = BlockProtocol(minimum_blocks=21, budget_s=2.0)
@@ -38,7 +38,7 @@ def test_on_a_gpu(
     laboratory = bench_session.laboratory
     case = Case(task_name, model, Dense()).on(laboratory.sources[task_name])
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
-        dense = base_model(case, 0, laboratory).model.cpu()
+        dense = Trial(case, 0, laboratory).base.model.cpu()
     task = laboratory.task(task_name).to("cpu")
     with bench_session.machine_lock.exclusive(f"measuring {case.id} on {DEVICE}"):
         record_property("cuda", measured_on(DEVICE, model, dense, task))

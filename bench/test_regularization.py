@@ -1,14 +1,9 @@
 """Table 17 of the paper: L2 regularization, and what magnitude pruning of a regularized model then costs."""
 
+from bench.findings import achieved_if_asked, of_every_run
 from bench.matrix import REGULARIZATION
-from bench.test_pruning import achieved_sparsity
-from fixtures.artifacts import RunCase
 from fixtures.cases import SeededCase
-from fixtures.findings import Finding
-from fixtures.gate import Gate
-from fixtures.measurement import unmeasured
-from gnn.case import Case
-from gnn.experiment import Run
+from fixtures.gate import Judge
 
 CASES = REGULARIZATION
 
@@ -18,12 +13,6 @@ REASON = (
 )
 
 
-def test_regularization(seeded_case: SeededCase, run_case: RunCase, gate: Gate) -> None:
+def test_regularization(seeded_case: SeededCase, judge: Judge) -> None:
     """A regularized model is as accurate as its thresholds and its baseline say, and as sparse as asked."""
-    runs = run_case(seeded_case)
-    gate(runs, unmeasured(REASON), [finding for run in runs.runs for finding in achieved_if_asked(runs.case, run)])
-
-
-def achieved_if_asked(case: Case, run: Run) -> list[Finding]:
-    """Whether pruning after regularization removed what was asked; L2 alone need not make a single exact zero."""
-    return list(achieved_sparsity(case, run)) if case.compression.compresses else []
+    judge(seeded_case, findings=[of_every_run(achieved_if_asked)], not_timed=REASON)

@@ -3,27 +3,22 @@
 import io
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from bench.findings import file_as_reported, of_every_run
 from bench.matrix import STORAGE
-from fixtures.artifacts import RunCase
 from fixtures.cases import SeededCase
-from fixtures.findings import FAIL, Finding
-from fixtures.gate import Gate
+from fixtures.gate import Judge
 from fixtures.latency import BlockProtocol, compare_latency
-from fixtures.measurement import unmeasured
 from fixtures.session import BenchSession
 from fixtures.speed import Speed, SpeedReport
 from gnn import storage
 from gnn.case import Case
 from gnn.compression import Dense, GlobalMagnitude, compress
-from gnn.experiment import Run, base_model
-from gnn.tensor_bytes import tensor_bytes
+from gnn.trial import Trial
 
 CASES = STORAGE
 NOT_TIMED = (
@@ -34,26 +29,9 @@ DECODED_SPARSITY = 0.5
 DECODED_TIMES = 31
 
 
-def test_storage(
-    seeded_case: SeededCase, run_case: RunCase, bench_session: BenchSession, gate: Gate, tmp_path: Path
-) -> None:
+def test_storage(seeded_case: SeededCase, judge: Judge) -> None:
     """A file is as small as its thresholds say, and holds the very model whose accuracy is reported."""
-    runs = run_case(seeded_case)
-    with bench_session.machine_lock.shared(f"checking the files of {runs.case.id}"):
-        findings = [finding for run in runs.runs for finding in file_findings(runs.case, run, tmp_path / "model")]
-    gate(runs, unmeasured(NOT_TIMED), findings)
-
-
-def file_findings(case: Case, run: Run, path: Path) -> Iterator[Finding]:
-    """Whether the reported model, written again, has the reported bytes and gives the same model back."""
-    size_bytes = storage.save(run.model, path, model_name=case.model, task=case.task, precision=case.precision)
-    restored = storage.load(path).model.state_dict()
-    if size_bytes != run.size_bytes.encoded:
-        sentence = f"the reported model's file has {size_bytes} bytes, {run.size_bytes.encoded} are reported"
-        yield Finding(FAIL, f"{case.id}: {sentence} (seed {run.seed})")
-    for name, tensor in run.model.state_dict().items():
-        if not np.array_equal(tensor_bytes(tensor), tensor_bytes(restored[name])):
-            yield Finding(FAIL, f"{case.id}: the file does not hold the reported {name} (seed {run.seed})")
+    judge(seeded_case, findings=[of_every_run(file_as_reported)], not_timed=NOT_TIMED)
 
 
 @pytest.mark.profiles("ci", "paper")
@@ -66,7 +44,7 @@ def test_decoding(precision: str, bench_session: BenchSession, report_speed: Spe
     case = Case("cora-node", "spline", Dense()).on(bench_session.laboratory.sources["cora-node"])
     path, dense = tmp_path / "model", io.BytesIO()
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
-        model = compress(base_model(case, 0, bench_session.laboratory).model, GlobalMagnitude(DECODED_SPARSITY)).model
+        model = compress(Trial(case, 0, bench_session.laboratory).base.model, GlobalMagnitude(DECODED_SPARSITY)).model
         storage.save(model, path, model_name=case.model, task=case.task, precision=precision)
         torch.save(model.state_dict(), dense)
     with bench_session.machine_lock.exclusive(f"measuring the decoding of {case.id} from {precision}"):

@@ -15,11 +15,11 @@ from fixtures.latency import BlockProtocol, compare_latency
 from fixtures.session import BenchSession
 from gnn.case import Case
 from gnn.compression import Dense
-from gnn.experiment import base_model
 from gnn.models import GraphModel
 from gnn.runtime import compile_inference, model_inference
 from gnn.tasks import Task
 from gnn.training import evaluate
+from gnn.trial import Trial
 
 # Of 112 test graphs or more, it is two at least.
 ACCURACY_WITHIN = 0.02
@@ -73,7 +73,7 @@ def test_torchao(
     case = Case(subject.task, subject.model, Dense()).on(laboratory.sources[subject.task])
     task = laboratory.task(subject.task)
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
-        dense = base_model(case, 0, laboratory).model
+        dense = Trial(case, 0, laboratory).base.model
         theirs = quantized_copy(dense, config)
         quantized, facts = quantized_layers(theirs, task), facts_of(dense, theirs, task)
     with bench_session.machine_lock.exclusive(f"measuring torchao on {task.name}.{subject.model}"):

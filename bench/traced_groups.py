@@ -16,10 +16,10 @@ from bench.yardsticks.spline import EagerSplineNet
 from gnn.compression.channel_groups import ChannelGroup, slice_state
 from gnn.compression.channel_layouts import channel_layout
 from gnn.determinism import deterministic
-from gnn.experiment import Laboratory
 from gnn.layers.feature_scaling import scale_features
 from gnn.models import GraphModel, build_model_for
 from gnn.tasks import GraphClassification, Task
+from gnn.trial import Laboratory
 
 SAME = "same"
 TASKS = {"gin": "bbbp", "gnnnet": "bbbp", "hgpsl": "proteins", "ness": "cora-link", "spline": "cora-node"}

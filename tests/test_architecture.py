@@ -24,7 +24,7 @@ LAYERS = [
     "storage",
     "runtime",
     "case",
-    "experiment",
+    "trial",
 ]
 
 

@@ -54,7 +54,7 @@ def test_a_warning_of_another_package_is_none(module: str, category: type[Warnin
 
 def test_a_damaged_artifact_is_shown_and_no_error() -> None:
     with warnings.catch_warnings(record=True) as shown:
-        warn_in("gnn.experiment", UserWarning, "artifact a.artifact is damaged (half of it); it is built again")
+        warn_in("gnn.trial", UserWarning, "artifact a.artifact is damaged (half of it); it is built again")
     assert len(shown) == 1
 
 

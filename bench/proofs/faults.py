@@ -32,9 +32,9 @@ from gnn import storage
 from gnn.artifacts import ArtifactStore, read_artifact
 from gnn.case import Case
 from gnn.compression import Dense
-from gnn.experiment import Laboratory, base_model
 from gnn.leftovers import PREFIX, temporary_folder
 from gnn.tasks import DataSource
+from gnn.trial import Laboratory, Trial
 
 PAGE = ROOT / "docs" / "reliability.md"
 COPIED = ("bench", "fixtures", "gnn", "snapshots", "tests", "conftest.py", "pyproject.toml")
@@ -196,7 +196,7 @@ def model_files(cache: Path, folder: Path) -> list[bytes]:
     case = Case(TASK, MODEL, Dense()).on(laboratory.sources[TASK])
     for seed in range(SEEDS):
         path = folder / f"{seed}.model"
-        storage.save(base_model(case, seed, laboratory).model, path, model_name=MODEL, task=case.task)
+        storage.save(Trial(case, seed, laboratory).base.model, path, model_name=MODEL, task=case.task)
     return [(folder / f"{seed}.model").read_bytes() for seed in range(SEEDS)]
 
 

@@ -1,6 +1,5 @@
 """Sums over neighbours and products along edges for a graph whose every edge has its reverse."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -121,8 +120,7 @@ class _NeighbourSum(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor | None, Tensor | None]:  # noqa: ANN401
         weight, table = ctx.saved_tensors
         pattern: SymmetricPattern = ctx.pattern
-        gradient = gradients[0].contiguous()
-        needed: Sequence[bool] = ctx.needs_input_grad
+        gradient, needed = gradients[0].contiguous(), ctx.needs_input_grad
         of_weight = _edge_product(pattern, gradient, table) if needed[1] else None
         of_table = _neighbour_sum(pattern, weight.index_select(0, pattern.reverse), gradient) if needed[2] else None
         return None, of_weight, of_table
@@ -139,8 +137,7 @@ class _EdgeProduct(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor | None, Tensor | None]:  # noqa: ANN401
         left, right = ctx.saved_tensors
         pattern: SymmetricPattern = ctx.pattern
-        gradient = gradients[0].contiguous()
-        needed: Sequence[bool] = ctx.needs_input_grad
+        gradient, needed = gradients[0].contiguous(), ctx.needs_input_grad
         of_left = _neighbour_sum(pattern, gradient, right) if needed[1] else None
         of_right = _neighbour_sum(pattern, gradient.index_select(0, pattern.reverse), left) if needed[2] else None
         return None, of_left, of_right

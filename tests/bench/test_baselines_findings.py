@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from bench.test_baselines import truncated
+from bench.findings import of_every_run, truncated
 from fixtures.artifacts import CaseRuns
 from fixtures.findings import FAIL
 from gnn.case import Case
 from gnn.compression import Dense
-from gnn.experiment import BaseModel
 from gnn.models import build_model_for
+from gnn.trial import BaseModel
 from tests.fixtures.conftest import made_up_run, small_task
 
 
@@ -24,11 +24,11 @@ def runs(*trained: tuple[int, int, bool]) -> CaseRuns:
 
 
 def test_a_training_that_had_its_time_is_fine() -> None:
-    assert list(truncated(runs((1, 2, False), (190, 200, False)))) == []
+    assert list(of_every_run(truncated)(runs((1, 2, False), (190, 200, False)))) == []
 
 
 def test_a_training_that_was_cut_short_fails_for_its_seed_with_a_remedy() -> None:
-    findings = list(truncated(runs((10, 20, False), (199, 200, True), (40, 60, False), (1, 1, True))))
+    findings = list(of_every_run(truncated)(runs((10, 20, False), (199, 200, True), (40, 60, False), (1, 1, True))))
     assert [finding.status for finding in findings] == [FAIL, FAIL]
     assert [finding.sentence for finding in findings] == [
         f"cora-node.spline.dense: the best of {epochs} epochs is number {best}; raise most_epochs of its recipe "

@@ -12,9 +12,9 @@ from bench.inferences import inferences
 from fixtures.artifacts import CaseRuns
 from gnn.case import Case
 from gnn.compression import Dense
-from gnn.experiment import BaseModel
 from gnn.models import MODELS, GraphModel, build_model_for
 from gnn.tasks import Task
+from gnn.trial import BaseModel
 from tests.bench.test_quantization_findings import on_integers
 from tests.fixtures.conftest import made_up_run, small_task
 from tests.gnn.five_models import random_model, small_tasks

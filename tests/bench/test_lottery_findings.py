@@ -3,14 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bench.test_lottery import sparsity_findings
-from bench.test_regularization import achieved_if_asked
+from bench.findings import achieved_if_asked, masks_as_asked
 from fixtures.findings import FAIL, PASS, Finding
 from gnn.case import Case
 from gnn.compression import L2, GlobalMagnitude, LotteryTicket, compress, sparsity_of
 from gnn.determinism import deterministic
-from gnn.experiment import Run
 from gnn.models import build_model_for
+from gnn.trial import Run
 from tests.fixtures.conftest import made_up_run, small_task
 
 TICKET = Case("cora-node", "spline", LotteryTicket(0.8, "early"))
@@ -20,7 +19,8 @@ def pruned_run(sparsity: float) -> Run:
     """The run of a model that was pruned to a sparsity."""
     with deterministic(seed=0):
         model = build_model_for("spline", small_task())
-    masks = compress(model, GlobalMagnitude(sparsity)).masks
+    compressed = compress(model, GlobalMagnitude(sparsity))
+    model, masks = compressed.model, compressed.masks
     total, layers = sparsity_of(model)
     share = {name: 1 - int(mask.sum()) / mask.numel() for name, mask in masks.kept.items()}
     return replace(made_up_run(0, 0.9, 0.9, model), sparsity=total, layer_sparsity=layers, masked_share=share)
@@ -31,7 +31,7 @@ def failures(findings: Iterable[Finding]) -> list[str]:
 
 
 def test_a_ticket_that_is_as_sparse_as_asked_is_fine() -> None:
-    findings = list(sparsity_findings(TICKET, pruned_run(0.8)))
+    findings = list(masks_as_asked(TICKET, pruned_run(0.8)))
     assert findings
     assert failures(findings) == []
 
@@ -45,11 +45,11 @@ def test_a_ticket_with_one_weight_too_many_fails() -> None:
     # One weight is also what the layer's share may be off by, so that rounding decides whether it has a finding too.
     assert (
         f"{TICKET.id}: the masks remove {asked - 1} weights, every start at this sparsity removes {asked} (seed 0)"
-    ) in failures(sparsity_findings(TICKET, replace(run, masked_share=share)))
+    ) in failures(masks_as_asked(TICKET, replace(run, masked_share=share)))
 
 
 def test_a_ticket_of_another_sparsity_fails_in_its_file_too() -> None:
-    sentences = failures(sparsity_findings(TICKET, pruned_run(0.5)))
+    sentences = failures(masks_as_asked(TICKET, pruned_run(0.5)))
     assert any("sparsity is 0.5, asked was 0.8" in sentence for sentence in sentences)
     assert any("the masks remove" in sentence for sentence in sentences)
 

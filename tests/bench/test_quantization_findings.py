@@ -2,16 +2,15 @@
 
 from dataclasses import replace
 
-from bench.test_hybrid import still_sparse
-from bench.test_quantization import equal_to_simulation, really_quantized
+from bench.findings import equal_to_simulation, really_quantized, still_sparse
 from fixtures.artifacts import CaseRuns
 from fixtures.findings import FAIL, PASS
 from gnn.case import Case
 from gnn.compression import CompressionSettings, GlobalMagnitude, Hybrid, PostTraining
-from gnn.experiment import BaseModel
 from gnn.models import GraphModel, build_model
 from gnn.quantization.agreement import Agreement
 from gnn.quantization.description import Quantization
+from gnn.trial import BaseModel
 from tests.fixtures.conftest import made_up_run, small_task
 
 EQUAL = Agreement(classes=1.0, identical=1.0, largest_difference=0.0, largest_logit=1.0)

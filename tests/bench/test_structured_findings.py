@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import traced_groups as module
-from bench.test_structured import really_shrunk
+from bench.findings import really_shrunk
 from bench.traced_groups import EXPECTED, FORMS, SAME, traced_groups
 from fixtures.artifacts import CaseRuns
 from fixtures.findings import FAIL
@@ -14,9 +14,9 @@ from gnn.case import Case
 from gnn.compression import Structured, compress
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice
 from gnn.compression.channel_layouts import ChannelLayout, channel_layout
-from gnn.experiment import BaseModel
 from gnn.models import GraphModel, build_model
 from gnn.tasks import Task
+from gnn.trial import BaseModel
 from tests.fixtures.conftest import made_up_run, small_task
 from tests.gnn.five_models import random_model, small_tasks
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-import gnn.experiment
 import gnn.storage.state_streams
+import gnn.trial
 from gnn.case import Case
 from gnn.models import GraphModel
 from gnn.runtime.spline import SplineInference
@@ -23,14 +23,14 @@ from gnn.runtime.spline import SplineInference
 
 def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
     """Draw the first layer's weights anew after fine-tuning, as a bad merge of two checkpoints would."""
-    fine_tune = gnn.experiment.fine_tune
+    fine_tune = gnn.trial.fine_tune
 
     def broken(model: GraphModel, *arguments: Any) -> Any:  # noqa: ANN401
         fitted = fine_tune(model, *arguments)
         torch.nn.init.uniform_(model.get_parameter("conv1.weight"), -0.02, 0.02)
         return fitted
 
-    patch.setattr(gnn.experiment, "fine_tune", broken)
+    patch.setattr(gnn.trial, "fine_tune", broken)
 
 
 def add_dense_tensor(patch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def lose_a_point(patch: pytest.MonkeyPatch) -> None:
 
     Which nodes it hits depends on GNN_FAULT_DRAW and on the seed.
     """
-    ship = gnn.experiment.ship
+    ship = gnn.trial.ship
     generator = torch.Generator().manual_seed(int(os.environ.get("GNN_FAULT_DRAW", "0")))
 
     def broken(model: GraphModel, case: Case) -> Any:  # noqa: ANN401
@@ -117,7 +117,7 @@ def lose_a_point(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(loaded, "outputs", wrong, raising=False)
         return loaded, file
 
-    patch.setattr(gnn.experiment, "ship", broken)
+    patch.setattr(gnn.trial, "ship", broken)
 
 
 def forget_usage(patch: pytest.MonkeyPatch) -> None:

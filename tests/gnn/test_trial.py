@@ -9,18 +9,18 @@ from typing import ClassVar, cast
 import pytest
 import torch
 
-import gnn.experiment
+import gnn.trial
 from gnn import storage
 from gnn.artifacts import ArtifactStore
 from gnn.case import Case
 from gnn.compression import METHODS, Compressed, Context, Dense, FineGrained, GlobalMagnitude, Masks, sparsity_of
 from gnn.compression.registry import RegisteredMethod
 from gnn.errors import SettingError, StorageError
-from gnn.experiment import Laboratory, Run, base_model, run, ship, training_code_sha256
 from gnn.models import MODELS, GraphModel
 from gnn.tasks import DataSource, Task
 from gnn.training import Fitted, evaluate
 from gnn.training_settings import Recipe, TrainingSettings
+from gnn.trial import BaseModel, Laboratory, Run, Trial, ship, training_code_sha256
 
 PLANTED = {"cora-node": DataSource("planted")}
 DENSE = Case("planted-cora-node", "spline", Dense())
@@ -29,6 +29,10 @@ TUNED = replace(GLOBAL, fine_tune=True)
 FINE_GRAINED = Case("planted-cora-node", "spline", FineGrained(0.5))
 SETTINGS = TrainingSettings(0.01, 5e-3, epochs=8, patience=8)
 SHORT = Recipe(SETTINGS, replace(SETTINGS, epochs=3))
+
+
+def base_of(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
+    return Trial(case, seed, laboratory).base
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +45,13 @@ def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seeds of the base models that were trained since the test began."""
     seeds: list[int] = []
-    real = gnn.experiment.fit
+    real = gnn.trial.fit
 
     def count(model: GraphModel, task: Task, settings: TrainingSettings, seed: int) -> Fitted:
         seeds.append(seed)
         return real(model, task, settings, seed)
 
-    monkeypatch.setattr(gnn.experiment, "fit", count)
+    monkeypatch.setattr(gnn.trial, "fit", count)
     return seeds
 
 
@@ -90,30 +94,30 @@ def check_consistency(case: Case, outcome: Run, laboratory: Laboratory) -> None:
     assert case.dense == (outcome.compressed_tensors == 0)
 
 
-def test_a_dense_case_is_the_base_model(laboratory: Laboratory) -> None:
-    outcome = run(DENSE, 0, laboratory)
+def test_a_dense_case_is_the_base_of(laboratory: Laboratory) -> None:
+    outcome = Trial(DENSE, 0, laboratory).run()
     check_consistency(DENSE, outcome, laboratory)
     assert outcome.accuracy == outcome.dense_accuracy > 0.4
     assert outcome.sparsity == 0
-    assert same(weights(outcome.model), weights(base_model(DENSE, 0, laboratory).model))
+    assert same(weights(outcome.model), weights(Trial(DENSE, 0, laboratory).base.model))
 
 
 def test_a_pruned_case_has_its_sparsity(laboratory: Laboratory) -> None:
-    outcome = run(GLOBAL, 0, laboratory)
+    outcome = Trial(GLOBAL, 0, laboratory).run()
     check_consistency(GLOBAL, outcome, laboratory)
     prunable = 69143 - 16 - 7
     assert outcome.sparsity == round(0.8 * prunable) / prunable
     assert outcome.compressed_tensors == 4
     assert outcome.size_bytes.encoded < 0.4 * outcome.size_bytes.dense
     assert outcome.size_bytes.algorithm1 < 0.3 * outcome.size_bytes.dense
-    dense = run(DENSE, 0, laboratory)
+    dense = Trial(DENSE, 0, laboratory).run()
     assert outcome.dense_accuracy == dense.accuracy
     assert outcome.size_bytes.dense == dense.size_bytes.dense
     assert outcome.training_s == dense.training_s
 
 
 def test_fine_tuning_keeps_the_sparsity_and_takes_time(laboratory: Laboratory) -> None:
-    pruned, tuned = run(GLOBAL, 0, laboratory), run(TUNED, 0, laboratory)
+    pruned, tuned = Trial(GLOBAL, 0, laboratory).run(), Trial(TUNED, 0, laboratory).run()
     check_consistency(TUNED, tuned, laboratory)
     assert tuned.layer_sparsity == pruned.layer_sparsity
     assert tuned.training_s > pruned.training_s
@@ -123,51 +127,54 @@ def test_fine_tuning_keeps_the_sparsity_and_takes_time(laboratory: Laboratory) -
 
 def test_fine_tuning_has_its_own_settings_and_seed(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[TrainingSettings, int]] = []
-    real = gnn.experiment.fine_tune
+    real = gnn.trial.fine_tune
 
     def record(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
         asked.append((settings, seed))
         return real(model, task, masks, settings, seed)
 
-    monkeypatch.setattr(gnn.experiment, "fine_tune", record)
-    run(GLOBAL, 1, laboratory)
+    monkeypatch.setattr(gnn.trial, "fine_tune", record)
+    Trial(GLOBAL, 1, laboratory).run()
     assert asked == []
-    run(TUNED, 1, laboratory)
+    Trial(TUNED, 1, laboratory).run()
     assert asked == [(SHORT.fine_tuning, 1)]
 
 
 def test_fine_grained_layers_all_have_the_share(laboratory: Laboratory) -> None:
-    outcome = run(FINE_GRAINED, 0, laboratory)
+    outcome = Trial(FINE_GRAINED, 0, laboratory).run()
     check_consistency(FINE_GRAINED, outcome, laboratory)
     assert set(outcome.layer_sparsity.values()) == {0.5}
 
 
 def test_a_run_repeats_to_the_bit(laboratory: Laboratory, tmp_path: Path) -> None:
-    first, again = run(TUNED, 1, laboratory), run(TUNED, 1, Laboratory(ArtifactStore(tmp_path), PLANTED))
+    first, again = (
+        Trial(TUNED, 1, laboratory).run(),
+        Trial(TUNED, 1, Laboratory(ArtifactStore(tmp_path), PLANTED)).run(),
+    )
     assert same(weights(first.model), weights(again.model))
     assert (first.accuracy, first.size_bytes) == (again.accuracy, again.size_bytes)
 
 
 def test_a_base_model_is_trained_once_per_seed(fits: list[int], tmp_path: Path) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
-    outcomes = [run(case, seed, laboratory) for seed in (0, 1) for case in (DENSE, GLOBAL, FINE_GRAINED)]
+    outcomes = [Trial(case, seed, laboratory).run() for seed in (0, 1) for case in (DENSE, GLOBAL, FINE_GRAINED)]
     assert fits == [0, 1]
     assert len({outcome.dense_accuracy for outcome in outcomes[:3]}) == 1
     assert len({outcome.training_s for outcome in outcomes[:3]}) == 1
     assert not same(weights(outcomes[0].model), weights(outcomes[3].model))
-    run(DENSE, 0, Laboratory(ArtifactStore(tmp_path), PLANTED))
+    Trial(DENSE, 0, Laboratory(ArtifactStore(tmp_path), PLANTED)).run()
     assert fits == [0, 1]
 
 
 def test_compressing_one_case_leaves_the_base_model_of_the_next(laboratory: Laboratory) -> None:
-    before = weights(base_model(DENSE, 0, laboratory).model)
-    run(TUNED, 0, laboratory)
-    assert same(weights(base_model(DENSE, 0, laboratory).model), before)
+    before = weights(Trial(DENSE, 0, laboratory).base.model)
+    Trial(TUNED, 0, laboratory).run()
+    assert same(weights(Trial(DENSE, 0, laboratory).base.model), before)
 
 
 def test_a_base_model_has_the_bits_of_its_training_whether_built_or_read(tmp_path: Path) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
-    built, read = base_model(DENSE, 2, laboratory), base_model(DENSE, 2, laboratory)
+    built, read = Trial(DENSE, 2, laboratory).base, Trial(DENSE, 2, laboratory).base
     assert same(weights(built.model), weights(read.model))
     assert built.training_s == read.training_s > 0
     assert (built.best_epoch, built.epochs) == (read.best_epoch, read.epochs)
@@ -178,28 +185,28 @@ def test_a_base_model_has_the_bits_of_its_training_whether_built_or_read(tmp_pat
 
 def test_other_training_code_trains_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
-    base_model(DENSE, 0, laboratory)
-    monkeypatch.setattr(gnn.experiment, "training_code_sha256", lambda: "other code")
-    base_model(DENSE, 0, laboratory)
-    base_model(DENSE, 0, laboratory)
+    base_of(DENSE, 0, laboratory)
+    monkeypatch.setattr(gnn.trial, "training_code_sha256", lambda: "other code")
+    base_of(DENSE, 0, laboratory)
+    base_of(DENSE, 0, laboratory)
     assert fits == [0, 0]
 
 
 def test_other_training_settings_train_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
-    base_model(DENSE, 0, laboratory)
+    base_of(DENSE, 0, laboratory)
     decayed = replace(SHORT, training=replace(SETTINGS, weight_decay=1e-3))
     monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=decayed))
-    base_model(DENSE, 0, laboratory)
+    base_of(DENSE, 0, laboratory)
     assert fits == [0, 0]
 
 
 def test_every_training_source_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = gnn.experiment.TRAINING_SOURCES
+    sources = gnn.trial.TRAINING_SOURCES
     fingerprints = {training_code_sha256()}
     for left_out in sources:
         rest = tuple(source for source in sources if source != left_out)
-        monkeypatch.setattr(gnn.experiment, "TRAINING_SOURCES", rest)
+        monkeypatch.setattr(gnn.trial, "TRAINING_SOURCES", rest)
         fingerprints.add(training_code_sha256())
     assert len(fingerprints) == len(sources) + 1
 
@@ -210,7 +217,7 @@ def test_a_method_that_compresses_nothing_is_an_error(
 ) -> None:
     case = Case("planted-cora-node", "spline", settings)
     with pytest.raises(SettingError) as caught:
-        run(case, 0, laboratory)
+        Trial(case, 0, laboratory).run()
     assert str(caught.value) == (f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
 
 
@@ -237,9 +244,9 @@ def test_accuracy_is_that_of_the_model_that_was_read_back(
             loaded.model.get_parameter("conv2.bias")[0] += 1e-7
         return loaded
 
-    monkeypatch.setattr(gnn.experiment.storage, "load", load_damaged)
+    monkeypatch.setattr(gnn.trial.storage, "load", load_damaged)
     with pytest.raises(StorageError) as caught:
-        run(DENSE, 0, laboratory)
+        Trial(DENSE, 0, laboratory).run()
     assert str(caught.value) == f"tensor conv2.bias of {DENSE.id} came back from its file with other bits"
 
 
@@ -249,9 +256,9 @@ def test_a_size_that_is_not_the_files_is_an_error(laboratory: Laboratory, monkey
     def save_and_miscount(model: GraphModel, path: Path, *, model_name: str, task: str, precision: str) -> int:
         return real(model, path, model_name=model_name, task=task, precision=precision) - 1
 
-    monkeypatch.setattr(gnn.experiment.storage, "save", save_and_miscount)
+    monkeypatch.setattr(gnn.trial.storage, "save", save_and_miscount)
     with pytest.raises(StorageError, match=r"^planted-cora-node\.spline\.dense wrote \d+ bytes but counted \d+$"):
-        run(DENSE, 0, laboratory)
+        Trial(DENSE, 0, laboratory).run()
 
 
 def test_shipping_gives_a_fresh_model(new_model: Callable[[int], GraphModel]) -> None:
@@ -277,7 +284,7 @@ def test_a_new_method_needs_nothing_but_its_registration(
         return Compressed(model, masks)
 
     monkeypatch.setitem(METHODS._entries, "beheading", RegisteredMethod(Beheading, behead))
-    outcome = run(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory)
+    outcome = Trial(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory).run()
     assert outcome.layer_sparsity["conv2.weight"] == 1.0
     assert outcome.compressed_tensors == 1
 

@@ -9,22 +9,26 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import gnn.experiment
+import gnn.trial
 from gnn.artifacts import ArtifactStore
 from gnn.case import Case
 from gnn.compression import Dense, GlobalMagnitude, Masks
-from gnn.experiment import Laboratory, base_model, run
 from gnn.layers import CsrMatrix
 from gnn.models import MODELS, GraphModel, LinkPredictor, RegisteredModel
 from gnn.tasks import DataSource, LinkPrediction, Task
 from gnn.training import Fitted, evaluate
 from gnn.training_settings import Recipe, TrainingSettings
+from gnn.trial import BaseModel, Laboratory, Trial
 
 PLANTED = {"cora-link": DataSource("planted"), "cora-node": DataSource("planted")}
 NODE = Case("planted-cora-node", "spline", Dense())
 TUNED = Case("planted-cora-node", "spline", GlobalMagnitude(0.8), fine_tune=True)
 SETTINGS = TrainingSettings(0.01, 5e-3, epochs=4, patience=4)
 SHORT = Recipe(SETTINGS, replace(SETTINGS, epochs=2))
+
+
+def base_of(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
+    return Trial(case, seed, laboratory).base
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,13 @@ class WordSum(LinkPredictor):
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
     """Task, protocol and seed of every base model that was trained, in a few epochs, since the test began."""
     trained: list[tuple[str, str, int]] = []
-    real = gnn.experiment.fit
+    real = gnn.trial.fit
 
     def note(model: GraphModel, task: Task, settings: TrainingSettings, seed: int) -> Fitted:
         trained.append((task.name, task.protocol, seed))
         return real(model, task, settings, seed)
 
-    monkeypatch.setattr(gnn.experiment, "fit", note)
+    monkeypatch.setattr(gnn.trial, "fit", note)
     word_sum = RegisteredModel(WordSum, WordSumSettings, ("link-prediction",), SHORT)
     monkeypatch.setitem(MODELS._entries, "word-sum", word_sum)
     monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=SHORT))
@@ -86,7 +90,7 @@ def laboratory(tmp_path: Path) -> Laboratory:
 
 
 def test_a_link_case_goes_through_the_whole_pipe(link: Case, data: Laboratory) -> None:
-    outcome = run(link, 1, data)
+    outcome = Trial(link, 1, data).run()
     task = data.task("cora-link", 1)
     evaluation = evaluate(outcome.model, task)
     assert (outcome.accuracy, outcome.other_scores) == (evaluation.score, evaluation.others)
@@ -122,8 +126,8 @@ def test_a_run_is_trained_and_scored_on_the_split_of_its_seed(
         return noted
 
     for name in ("fit", "evaluate"):
-        monkeypatch.setattr(gnn.experiment, name, note(name, getattr(gnn.experiment, name)))
-    run(link, 3, data)
+        monkeypatch.setattr(gnn.trial, name, note(name, getattr(gnn.trial, name)))
+    Trial(link, 3, data).run()
     split = data.task("cora-link", 3).sha256
     assert used == [("fit", split), ("evaluate", split), ("evaluate", split)]
 
@@ -132,7 +136,7 @@ def test_a_model_is_trained_again_under_a_protocol_that_makes_a_difference(
     link: Case, laboratory: Laboratory, fits: list[tuple[str, str, int]]
 ) -> None:
     for protocol in ("clean", "paper", "clean", "paper"):
-        base_model(link, 2, replace(laboratory, protocol=protocol))
+        base_of(link, 2, replace(laboratory, protocol=protocol))
     assert fits == [("planted-cora-link", "clean", 2), ("planted-cora-link", "paper", 2)]
 
 
@@ -140,7 +144,7 @@ def test_a_model_is_not_trained_again_where_both_protocols_are_the_same(
     laboratory: Laboratory, fits: list[tuple[str, str, int]]
 ) -> None:
     for protocol in ("clean", "paper"):
-        base_model(NODE, 2, replace(laboratory, protocol=protocol))
+        base_of(NODE, 2, replace(laboratory, protocol=protocol))
     assert fits == [("planted-cora-node", "clean", 2)]
 
 
@@ -150,12 +154,12 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
     own = Recipe(replace(SETTINGS, epochs=3), replace(SETTINGS, epochs=1))
     monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=own))
     asked: list[TrainingSettings] = []
-    real = gnn.experiment.fine_tune
+    real = gnn.trial.fine_tune
 
     def note(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
         asked.append(settings)
         return real(model, task, masks, settings, seed)
 
-    monkeypatch.setattr(gnn.experiment, "fine_tune", note)
-    assert run(TUNED, 0, laboratory).epochs == 3
+    monkeypatch.setattr(gnn.trial, "fine_tune", note)
+    assert Trial(TUNED, 0, laboratory).run().epochs == 3
     assert asked == [own.fine_tuning]

@@ -1,0 +1,309 @@
+"""One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from gnn import storage
+from gnn.artifacts import Artifact, ArtifactStore
+from gnn.case import Case
+from gnn.compression import Compressed, TrainingContext, compress, fine_tune, sparsity_of
+from gnn.compression.quantized_bits import BitWidths, measured_bits
+from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
+from gnn.determinism import deterministic
+from gnn.errors import SettingError, StorageError
+from gnn.leftovers import temporary_folder
+from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
+from gnn.quantization.agreement import Agreement, agreement
+from gnn.quantization.integer_model import plain_model
+from gnn.source_code import source_sha256
+from gnn.storage import FileSizes
+from gnn.tasks import DataSource, Task, load_task
+from gnn.tensor_bytes import tensor_bytes
+from gnn.training import evaluate, fit
+from gnn.training_settings import Recipe
+
+# Whatever these hold decides what a base model looks like, so its artifact is built again when they change.
+TRAINING_SOURCES = (
+    "layers",
+    "models",
+    "tasks",
+    "determinism.py",
+    "preconditioning.py",
+    "training.py",
+    "training_settings.py",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Laboratory:
+    """What every run shares: where artifacts and data are, under which protocol, on which device."""
+
+    store: ArtifactStore
+    sources: Mapping[str, DataSource]
+    protocol: str = "clean"
+    device: str = "cpu"
+
+    def task(self, name: str, seed: int = 0) -> Task:
+        """Load the task registered as `name` from where its data was found, with the split of a seed."""
+        return _load_task(self, name, seed)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of the dense file, of Algorithm 1, of the shipped file, and the order-0 entropy bound of its payload.
+
+    The shipped file is its `payload` and the `overhead` of names, shapes and settings.
+    """
+
+    dense: int
+    algorithm1: int
+    payload: int
+    overhead: int
+    entropy_bound: float
+
+    @property
+    def encoded(self) -> int:
+        """Bytes of the whole shipped file."""
+        return self.payload + self.overhead
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one seed of a case gave; `model` is the one that was read back from its file.
+
+    `accuracy` is the task's score, ROC-AUC for links. `layer_sparsity` is counted in that model, `masked_share` is what
+    the method removed from each tensor by a mask, `compressed_tensors` how many tensors it took weights from,
+    `near_zero_share` the share of prunable weights that are almost zero, and `state_entries` counts parameters and
+    buffers. `best_epoch`, `epochs` and `truncated` are those of the base model's training or, when the method trained
+    a model anew, of that one, whose loss on the validation part is `validation_loss`. Weights are counted in `plain`.
+    `untouched` names the layers that the method had no rule for, and says why; `agreement` and `bit_widths` are those
+    of a model on integers.
+    """
+
+    seed: int
+    task_sha256: str
+    accuracy: float
+    other_scores: dict[str, float]
+    dense_accuracy: float
+    dense_parameters: int
+    sparsity: float
+    layer_sparsity: dict[str, float]
+    masked_share: dict[str, float]
+    near_zero_share: float
+    parameters: int
+    nonzero_parameters: int
+    state_entries: int
+    compressed_tensors: int
+    weight_histograms: dict[str, WeightHistogram]
+    size_bytes: Sizes
+    training_s: float
+    best_epoch: int
+    epochs: int
+    truncated: bool
+    model: GraphModel
+    validation_loss: float | None = None
+    untouched: dict[str, str] = field(default_factory=dict)
+    agreement: Agreement | None = None
+    bit_widths: BitWidths | None = None
+
+    @cached_property
+    def plain(self) -> GraphModel:
+        """The model itself or, for one that runs on integers, the plain one with the same weights in FP32."""
+        return plain_model(self.model)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A dense model, the CPU seconds its training took, the epoch it is of (counted from 1) and the epochs run.
+
+    `truncated` says that more epochs than were allowed might have found a better one.
+    """
+
+    model: GraphModel
+    training_s: float
+    best_epoch: int
+    epochs: int
+    truncated: bool
+
+
+def _counted_weights(model: GraphModel) -> dict[str, Any]:
+    """The fields of a run that are counted in its model."""
+    sparsity, layer_sparsity = sparsity_of(model)
+    return {
+        "sparsity": sparsity,
+        "layer_sparsity": layer_sparsity,
+        "near_zero_share": near_zero_share(model),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "nonzero_parameters": sum(int(parameter.count_nonzero()) for parameter in model.parameters()),
+        "state_entries": sum(tensor.numel() for tensor in model.state_dict().values()),
+    }
+
+
+def sizes_of(model: GraphModel, precision: str, *, dense: int, file: FileSizes) -> Sizes:
+    """All sizes of a model in a file of this precision, whose dense form had `dense` bytes."""
+    return Sizes(
+        dense=dense,
+        algorithm1=storage.algorithm1_size_bytes(model),
+        payload=file.payload,
+        overhead=file.overhead,
+        entropy_bound=storage.entropy_bound_bytes(model, precision),
+    )
+
+
+def ship(model: GraphModel, case: Case) -> tuple[GraphModel, FileSizes]:
+    """Write a model to a file, read it into a fresh one, compare bit for bit; the fresh model and the file's bytes.
+
+    What is compared with is what the file's precision makes of the weights, in FP32 the weights themselves. Raises
+    `StorageError` when a single bit differs.
+    """
+    with temporary_folder() as folder:
+        path = folder / "model.safetensors"
+        size_bytes = storage.save(model, path, model_name=case.model, task=case.task, precision=case.precision)
+        loaded = storage.load(path).model.to(next(model.parameters()).device)
+        sizes = storage.file_sizes(path)
+        if sizes.payload + sizes.overhead != size_bytes:
+            raise StorageError(f"{case.id} wrote {sizes.payload + sizes.overhead} bytes but counted {size_bytes}")
+    restored = loaded.state_dict()
+    for name, tensor in storage.as_stored(model, case.precision).items():
+        if not np.array_equal(tensor_bytes(tensor), tensor_bytes(restored[name])):
+            raise StorageError(f"tensor {name} of {case.id} came back from its file with other bits")
+    return loaded, sizes
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One case with one seed, and everything that follows from the two, each thing made once.
+
+    A case of a registered task is one of the data that was found for it.
+    """
+
+    case: Case
+    seed: int
+    laboratory: Laboratory
+
+    def __post_init__(self) -> None:
+        source = self.laboratory.sources[self.case.registered_task]
+        # Frozen for those who use it.
+        object.__setattr__(self, "case", self.case.on(source))
+
+    @cached_property
+    def task(self) -> Task:
+        """The task with the split of the seed."""
+        return self.laboratory.task(self.case.registered_task, self.seed)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the model is trained on the task."""
+        return MODELS[self.case.model].recipe_for(self.task)
+
+    def initial(self) -> GraphModel:
+        """The model with the weights that its training begins with, drawn anew by the seed."""
+        with deterministic(self.seed):
+            return build_model_for(self.case.model, self.task).to(self.laboratory.device)
+
+    @cached_property
+    def key(self) -> dict[str, object]:
+        """All that determines the base model, as JSON values."""
+        return {
+            "kind": "base model",
+            "task": self.task.sha256,
+            "protocol": self.task.protocol,
+            "model": [self.case.model, settings_mapping(self.initial())],
+            "training": asdict(self.recipe.training),
+            "seed": self.seed,
+            "code": training_code_sha256(),
+            "device": torch.device(self.laboratory.device).type,
+        }
+
+    @cached_property
+    def base(self) -> BaseModel:
+        """The dense model; trained once for a task, a model and a seed, then read from the artifact store."""
+        model = self.initial()
+
+        def train() -> Artifact:
+            fitted = fit(model, self.task, self.recipe.training, self.seed)
+            names = ("cpu_s", "best_epoch", "epochs", "truncated")
+            return Artifact(model.state_dict(), {name: repr(getattr(fitted, name)) for name in names})
+
+        artifact = self.laboratory.store.load_or_build(self.key, train)
+        model.load_state_dict(artifact.tensors)
+        facts = artifact.facts
+        return BaseModel(
+            model.eval(),
+            float(facts["cpu_s"]),
+            int(facts["best_epoch"]),
+            int(facts["epochs"]),
+            facts["truncated"] == "True",
+        )
+
+    @cached_property
+    def training_context(self) -> TrainingContext:
+        """How the base model is trained, for methods that train it again; what they build is kept."""
+        store, key = self.laboratory.store, self.key
+        return TrainingContext(
+            model_name=self.case.model,
+            task=self.task,
+            recipe=self.recipe,
+            seed=self.seed,
+            initial=self.initial,
+            remember=lambda what, build: store.load_or_build({**key, **what}, build),
+        )
+
+    def compress(self) -> Compressed:
+        """The compressed model, fine-tuned if the case says so; raises `SettingError` when nothing was compressed."""
+        case = self.case
+        compressed = compress(self.base.model, case.compression, self.training_context)
+        if case.compression.compresses and compressed.compressed_tensors == 0:
+            raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
+        if not case.fine_tune:
+            return compressed
+        tuned = fine_tune(compressed.model, self.task, compressed.masks, self.recipe.fine_tuning, self.seed)
+        return replace(compressed, extra_training_s=compressed.extra_training_s + tuned.cpu_s)
+
+    def run(self) -> Run:
+        """Take the case through the whole pipe.
+
+        The accuracy is that of the model read back from its file, so nothing that is reported was not shipped.
+        """
+        base, compressed = self.base, self.compress()
+        loaded, file = ship(compressed.model, self.case)
+        shipped = evaluate(loaded, self.task)
+        trained, plain = compressed.fitted or base, plain_model(loaded)
+        return Run(
+            seed=self.seed,
+            task_sha256=self.task.sha256,
+            accuracy=shipped.score,
+            other_scores=shipped.others,
+            dense_accuracy=evaluate(base.model, self.task).score,
+            dense_parameters=sum(parameter.numel() for parameter in base.model.parameters()),
+            **_counted_weights(plain),
+            compressed_tensors=compressed.compressed_tensors,
+            masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in compressed.masks.kept.items()},
+            weight_histograms=weight_histograms(base.model.state_dict(), plain),
+            size_bytes=sizes_of(loaded, self.case.precision, dense=storage.dense_size_bytes(base.model), file=file),
+            training_s=compressed.extra_training_s + (base.training_s if compressed.needs_dense else 0),
+            best_epoch=trained.best_epoch,
+            epochs=trained.epochs,
+            truncated=trained.truncated,
+            model=loaded,
+            validation_loss=None if compressed.fitted is None else compressed.fitted.validation.loss,
+            untouched=dict(compressed.untouched),
+            agreement=None if compressed.simulated is None else agreement(loaded, compressed.simulated, self.task),
+            bit_widths=None if loaded.quantization is None else measured_bits(loaded, plain, self.task),
+        )
+
+
+def training_code_sha256() -> str:
+    """Fingerprint of the source files that decide what a trained base model looks like."""
+    return source_sha256(*TRAINING_SOURCES)
+
+
+@lru_cache
+def _load_task(laboratory: Laboratory, name: str, seed: int) -> Task:
+    task = load_task(name, laboratory.sources[name], laboratory.store, laboratory.protocol, seed)
+    return task.to(laboratory.device)
