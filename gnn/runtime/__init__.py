@@ -1,4 +1,4 @@
-"""Any model as fast inference, with real kernels only: rules per type of layer, and peepholes where a trace succeeds."""
+"""Any model as fast inference: real kernels by rules per type of layer, fused where a trace succeeds."""
 
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)

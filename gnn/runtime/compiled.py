@@ -63,7 +63,7 @@ def lowered(module: Module) -> Module:
     inside: list[str] = []
     for path, layer in list(compiled.named_modules()):
         kernel, said = _lower(layer)
-        if not path.startswith(tuple(inside)) and (kernel or path) and (kernel or _counts(layer)):
+        if not path.startswith(tuple(inside)) and (lower.of(layer) or (path and _counts(layer))):
             report[path] = said
         if isinstance(kernel, Kernel) and not kernel.entered:
             inside.append(f"{path}." if path else "")
@@ -72,8 +72,9 @@ def lowered(module: Module) -> Module:
 
 
 def _counts(layer: nn.Module) -> bool:
-    """Whether a layer without a kernel computes something itself, as far as can be seen."""
-    return not any(True for _ in layer.children()) or any(True for _ in layer.parameters(recurse=False))
+    """Whether a layer without a rule computes something itself, as far as can be seen."""
+    own_weights = any(True for _ in layer.parameters(recurse=False))
+    return own_weights or hasattr(layer, "propagate") or not any(True for _ in layer.children())
 
 
 def _lower(layer: nn.Module) -> tuple[nn.Module | None, str]:

@@ -1,7 +1,7 @@
 """The kernels that layers are lowered to; each takes the place of a layer's forward in a copy of its model."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class Kernel(nn.Module):
     name: ClassVar[str]
     entered: ClassVar[bool] = False
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":  # noqa: FBT001, FBT002
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
         return super()._apply(fn, recurse)
@@ -78,9 +78,7 @@ class Product(Kernel):
 
     name = "embedding bag and one product"
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, *, tables: int = 1, shift: Tensor | None = None
-    ) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, tables: int = 1, shift: Tensor | None = None) -> None:
         super().__init__()
         self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
         self.tables, self.out = tables, weight.shape[1] // tables
@@ -94,7 +92,7 @@ class Product(Kernel):
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if matrix is None:
             return self._by_operator(features, operator)
-        base = self.bias if self.shift is None else self._base(matrix)
+        base = self._base(matrix)
         if isinstance(features, CsrMatrix):
             projected = self._of_words(features)
         elif self._aggregates_first:
@@ -116,12 +114,13 @@ class Product(Kernel):
         """The same of x scale + shift, for a product without a shift and with one table."""
         return Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)
 
-    def _base(self, matrix: CsrMatrix) -> Tensor:
-        return self._cache.get("base", lambda: self._shifted(matrix), matrix)
+    def _base(self, matrix: CsrMatrix) -> Tensor | None:
+        shift = self.shift
+        return self.bias if shift is None else self._cache.get("base", lambda: self._shifted(matrix, shift), matrix)
 
-    def _shifted(self, matrix: CsrMatrix) -> Tensor:
+    def _shifted(self, matrix: CsrMatrix, shift: Tensor) -> Tensor:
         row_sums = bag(matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype))
-        base = row_sums * self.shift
+        base = row_sums * shift
         return base if self.bias is None else base + self.bias
 
     def _of_words(self, features: CsrMatrix) -> Tensor:
@@ -141,7 +140,7 @@ def matrix_of(operator: object) -> CsrMatrix | None:
     """The matrix behind an operator, None for one that only knows how to multiply."""
     if isinstance(operator, CsrMatrix):
         return operator
-    return operator.matrix if isinstance(operator, NormalizedAdjacency) else None
+    return operator.matrix if type(operator) is NormalizedAdjacency else None
 
 
 def bag(matrix: CsrMatrix, table: Tensor) -> Tensor:

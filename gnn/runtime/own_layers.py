@@ -1,9 +1,8 @@
 """How layers of PyTorch and of this library are lowered."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gnn.errors import SettingError
@@ -17,6 +16,8 @@ from gnn.runtime.kernels import Affine, Kernel, Product, ScaleShift, aggregate, 
 
 @lower.register(nn.Linear, "torch_geometric.nn.dense.linear.Linear")
 def _linear(layer: nn.Linear) -> Affine:
+    if not hasattr(layer, "weight"):
+        raise SettingError("it has no weight of its own, whoever calls it has")
     require_numbers(layer.weight, layer.bias)
     return Affine(layer.weight.t(), layer.bias)
 
@@ -67,8 +68,9 @@ class SplineProduct(Product):
         self._operator: Callable[..., CsrMatrix] = layer.operator
         self._layer = (*layer.grid, *layer.is_open, layer.degree, layer.aggregation, tables)
 
-    def forward(self, features: Any, edges: Any, pseudo: Tensor | None = None) -> Tensor:  # noqa: ANN401
+    def forward(self, features: Any, operator: Any, pseudo: Tensor | None = None) -> Tensor:  # noqa: ANN401
         """Convolve along edges with pseudo-coordinates, or with the operator that was built of them."""
+        edges = operator
         if isinstance(edges, CsrMatrix):
             return Product.forward(self, features, edges)
         if pseudo is None:

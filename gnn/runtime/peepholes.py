@@ -4,7 +4,7 @@ import inspect
 import operator
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from gnn.errors import SettingError
 from gnn.layers.readout import max_readout, mean_matrix
 from gnn.runtime.graph_cache import STRUCTURE
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, aggregate, plus_own_row
@@ -130,9 +131,12 @@ def _traced(
     constants = {name: value for name, value in bound.arguments.items() if name not in given}
     graph = _Tracer().trace(compiled, constants)
     for node in reversed(graph.nodes):
+        if node.users or node.op in ("placeholder", "output"):
+            continue
         # Who calls has seen to it that constants are what they were.
-        if node.op == "call_function" and not node.users and "assert" in node.target.__name__:
-            graph.erase_node(node)
+        if "assert" not in str(node.target) and node.target is not operator.eq:
+            raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
+        graph.erase_node(node)
     return fx.GraphModule(compiled, graph)
 
 
@@ -178,10 +182,9 @@ class _Rewriting:
 
     def _nothing_to_do(self, node: fx.Node) -> bool:
         computed = self._computed(node)
-        dropout = computed is functional.dropout and node.kwargs.get("training", (*node.args, True, True, True)[2])
-        if not isinstance(computed, nn.Dropout | nn.Identity) and not (
-            computed is functional.dropout and dropout is False
-        ):
+        trains = dict(zip(("input", "p", "training"), node.args, strict=False)) | dict(node.kwargs)
+        idle = computed is functional.dropout and trains.get("training", True) is False
+        if not (idle or isinstance(computed, nn.Dropout | nn.Identity)) or not node.args:
             return False
         node.replace_all_uses_with(cast(fx.Node, node.args[0]))
         self.graph.erase_node(node)
@@ -208,17 +211,18 @@ class _Rewriting:
         return True
 
     def _maximum(self, node: fx.Node) -> bool:
+        """The maximum over nodes comes before bias and activation, of as many rows as there are graphs then."""
         readout, activated = self._computed(node), self._only_read_by(node)
-        if not (readout is max_readout or getattr(readout, "__name__", "") == POOLS[1]) or activated is None:
+        activation = self._activation(activated) if activated is not None else None
+        product = self._only_read_by(activated) if activated is not None else None
+        if not (readout is max_readout or getattr(readout, "__name__", "") == "global_max_pool"):
             return False
-        activation, product = self._activation(activated), self._only_read_by(activated)
-        kernel = self._computed(product) if product is not None else None
-        if activation is None or product is None or not isinstance(node.args[1], fx.Node):
+        if activation is None or product is None or node.kwargs or not isinstance(node.args[1], fx.Node):
             return False
+        kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
-        without_bias = type(kernel)(kernel.weight, None)
-        features = self._insert(node, without_bias, *product.args)
+        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
         function, settings = activation
         late = MaximumFirst(cast(Any, readout), kernel.bias, partial(function, **settings))
         self._replace(node, late, features, *node.args[1:])
@@ -238,6 +242,8 @@ class _Rewriting:
         """The function, or the kernel or layer, that a node calls."""
         if node.op != "call_module":
             return node.target if node.op == "call_function" else None
+        if node.kwargs:
+            return None
         layer = self.module.get_submodule(cast(str, node.target))
         return layer._modules.get(KERNEL, layer)
 
@@ -245,12 +251,15 @@ class _Rewriting:
         """How a node's ReLU or ELU is done in place and with which settings, None where it is neither."""
         computed = self._computed(node)
         if isinstance(computed, nn.ELU):
-            return functional.elu_, {"alpha": computed.alpha}
+            return (functional.elu_, {"alpha": computed.alpha}) if computed.alpha > 0 else None
         if isinstance(computed, nn.ReLU) or (node.op == "call_method" and node.target == "relu"):
             return functional.relu_, {}
         if computed not in IN_PLACE or len(node.args) != 1:
             return None
-        return IN_PLACE[computed], {name: value for name, value in node.kwargs.items() if name == "alpha"}
+        alpha = node.kwargs.get("alpha", 1.0)
+        if not isinstance(alpha, float | int) or alpha <= 0:
+            return None
+        return IN_PLACE[computed], {"alpha": alpha} if computed is functional.elu else {}
 
     def _only_read_by(self, node: fx.Node) -> fx.Node | None:
         """What makes a node's first argument, where nobody else reads that."""

@@ -48,9 +48,7 @@ class Convolution(Kernel):
             and (weight is None or len(weight) == edges.shape[1])
         )
 
-    def matrix(
-        self, edges: Tensor, weight: Tensor | None, shape: tuple[int, int], own: float = 0.0
-    ) -> CsrMatrix:
+    def matrix(self, edges: Tensor, weight: Tensor | None, shape: tuple[int, int], own: float = 0.0) -> CsrMatrix:
         """What adds up or averages neighbours, made once per graph; for a maximum, its pattern."""
         aggregation, others = self.aggregation, () if weight is None else (weight,)
         key = ("edges", aggregation, shape, own)
@@ -109,9 +107,7 @@ class Gcn(Convolution):
     def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
         if not self.normalize:
             return self.matrix(edges, weight, (nodes, nodes))
-        return self.normalised(
-            edges, weight, nodes, improved=self.improved, add_self_loops=self.add_self_loops
-        )
+        return self.normalised(edges, weight, nodes, improved=self.improved, add_self_loops=self.add_self_loops)
 
 
 lower.register(f"{CONVOLUTIONS}gcn_conv.GCNConv")(Gcn)
@@ -220,10 +216,8 @@ class Hops(Convolution):
         after = [x]
         for _ in range(self.hops):
             after.append(bag(matrix, after[-1]))
-        *others, out = (
-            rows @ weight for rows, weight in zip(after[-len(self.weights) :], self.weights, strict=True)
-        )
-        out = sum(others, out)
+        *others, out = (rows @ weight for rows, weight in zip(after[-len(self.weights) :], self.weights, strict=True))
+        out = sum(others, start=out)
         return out if self.bias is None else out + self.bias
 
 

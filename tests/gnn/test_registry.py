@@ -8,7 +8,6 @@ from gnn.compression import METHODS
 from gnn.errors import GnnError, UnknownNameError
 from gnn.models import MODELS
 from gnn.registry import Registry
-from gnn.runtime.registry import RUNTIMES
 from gnn.tasks import TASKS
 
 
@@ -51,7 +50,6 @@ def test_an_unknown_name_is_answered_with_the_valid_ones(colours: Registry[int])
         (TASKS, "task", {"cora-node"}),
         (MODELS, "model", {"spline"}),
         (METHODS, "method", {"dense", "fine-grained", "global"}),
-        (RUNTIMES, "runtime", {"spline"}),
     ],
 )
 def test_every_registry_of_the_library_lists_its_names(registry: Registry[Any], kind: str, known: set[str]) -> None:
