@@ -216,8 +216,10 @@ class Hops(Convolution):
         after = [x]
         for _ in range(self.hops):
             after.append(bag(matrix, after[-1]))
-        *others, out = (rows @ weight for rows, weight in zip(after[-len(self.weights) :], self.weights, strict=True))
-        out = sum(others, start=out)
+        read = after[-len(self.weights) :]
+        out = read[0] @ self.weights[0]
+        for rows, weight in zip(read[1:], self.weights[1:], strict=True):
+            out = torch.addmm(out, rows, weight)
         return out if self.bias is None else out + self.bias
 
 
