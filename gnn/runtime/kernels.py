@@ -82,7 +82,8 @@ class Product(Kernel):
         super().__init__()
         self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
         self.tables, self.out = tables, weight.shape[1] // tables
-        self._aggregates_first = tables == 1 and len(weight) <= self.out
+        # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
+        self._aggregates_first = tables == 1 and len(weight) < 2 * self.out
         self._used: Tensor | None = None
         self._table = self.weight
         self._cache = GraphCache()
@@ -130,7 +131,7 @@ class Product(Kernel):
             self._used = (self.weight != 0).any(dim=1)
             self._table = self.weight[self._used].contiguous()
         used, table = self._used, self._table
-        if len(table) < len(used):
+        if table.shape[0] < used.shape[0]:
             whole = features
             features = self._cache.get("words", lambda: whole.keep_columns(used), whole)
         return bag(features, table)
