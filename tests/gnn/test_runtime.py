@@ -22,6 +22,7 @@ from gnn.runtime import compile, compile_inference, explain, model_inference  # 
 from gnn.runtime.graph_cache import STRUCTURE
 from gnn.runtime.kernels import KERNEL, Affine
 from gnn.tasks import Task
+from tests.gnn.compiled_checks import ODD_GRAPHS, assert_same, edges
 from tests.gnn.five_models import FIVE_MODELS, random_model, small_tasks
 from tests.gnn.foreign_models import FEATURES, FOREIGN_MODELS, foreign_model
 
@@ -32,34 +33,6 @@ FUSED = {
     "gnnnet": "fused: maximum before bias and activation (1x), activation in place (2x)",
     "spline": "fused: activation in place (1x)",
 }
-
-
-def edges(*pairs: tuple[int, int]) -> Tensor:
-    """An edge_index [2, edges] of (source, target)."""
-    return torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous()
-
-
-# Unsorted and with self-loops, equal edges and isolated nodes; without edges; one node.
-ODD_GRAPHS = {
-    "unsorted": (6, edges((4, 1), (0, 1), (0, 1), (2, 2), (1, 0), (2, 2), (5, 0))),
-    "no edges": (3, edges()),
-    "one node": (1, edges()),
-    "one loop": (1, edges((0, 0))),
-}
-
-
-@torch.no_grad()
-def assert_same(compiled: nn.Module, module: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
-    """Whether both give the same to 1e-5 of the largest number, the compiled one twice, or both refuse."""
-    try:
-        expected = module(*arguments)
-    except (ValueError, AttributeError, RuntimeError) as error:
-        with pytest.raises(type(error)):
-            compiled(*arguments)
-        return
-    atol = 1e-5 * float(expected.abs().max()) if expected.numel() else 0.0
-    for _ in range(2):
-        torch.testing.assert_close(compiled(*arguments), expected, rtol=1e-5, atol=atol)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -122,54 +95,6 @@ def test_a_foreign_model_says_compiled_what_it_says(name: str) -> None:
             assert_same(form, module, *arguments[: len(example)])
         assert_same(form, module, *example)
     assert not compiled(*example).requires_grad
-
-
-CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], str, bool]] = {
-    "gcn": (lambda: pyg.GCNConv(FEATURES, 5), "w", True),
-    "improved": (lambda: pyg.GCNConv(FEATURES, 9, improved=True, bias=False), "w", True),
-    "no loops": (lambda: pyg.GCNConv(FEATURES, 5, add_self_loops=False), "w", True),
-    "not normalised": (lambda: pyg.GCNConv(FEATURES, 5, normalize=False, aggr="mean"), "w", True),
-    "max": (lambda: pyg.GCNConv(FEATURES, 5, aggr="max"), "w", False),
-    "other flow": (lambda: pyg.GCNConv(FEATURES, 5, flow="target_to_source"), "w", False),
-    "decomposed": (lambda: pyg.SAGEConv(FEATURES, 5, decomposed_layers=FEATURES), "", False),
-    "sage": (lambda: pyg.SAGEConv(FEATURES, 9), "b", True),
-    "sage sum": (lambda: pyg.SAGEConv(FEATURES, 5, aggr="add", project=True), "b", True),
-    "sage max": (lambda: pyg.SAGEConv(FEATURES, 5, aggr="max", normalize=True), "b", True),
-    "sage alone": (lambda: pyg.SAGEConv(FEATURES, 5, root_weight=False, bias=False), "b", True),
-    "sage several": (lambda: pyg.SAGEConv(FEATURES, 5, aggr=["mean", "max"]), "b", False),
-    "graph": (lambda: pyg.GraphConv(FEATURES, 5), "wb", True),
-    "graph mean": (lambda: pyg.GraphConv(FEATURES, 9, aggr="mean", bias=False), "wb", True),
-    "graph max": (lambda: pyg.GraphConv(FEATURES, 5, aggr="max"), "wb", True),
-    "gin": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), eps=0.3), "", True),
-    "gin without itself": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), eps=-1.0, train_eps=True), "", True),
-    "gin mean": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), aggr="mean"), "", False),
-    "tag": (lambda: pyg.TAGConv(FEATURES, 5), "w", True),
-    "tag raw": (lambda: pyg.TAGConv(FEATURES, 5, K=1, normalize=False), "w", True),
-    "sg": (lambda: pyg.SGConv(FEATURES, 5, K=3), "w", True),
-    "sg cached": (lambda: pyg.SGConv(FEATURES, 5, K=2, cached=True), "w", False),
-    "gat": (lambda: pyg.GATConv(FEATURES, 5, heads=2), "", False),
-}
-
-
-@pytest.mark.filterwarnings("ignore:Sparse (invariant|CSR)")
-@pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_a_convolution_of_pyg_has_a_kernel_or_runs_as_it_is(name: str) -> None:
-    build, takes, lowered = CONVOLUTIONS[name]
-    torch.manual_seed(0)
-    layer = build().eval()
-    compiled = compile(layer)
-    assert ("bag" in explain(compiled).get("", "left")) == lowered
-    for nodes, edge_index in ODD_GRAPHS.values():
-        x = torch.randn(nodes, FEATURES)
-        assert_same(compiled, layer, x, edge_index)
-        if "w" in takes:
-            assert_same(compiled, layer, x, edge_index, torch.rand(edge_index.shape[1]))
-        if "b" in takes:
-            assert_same(compiled, layer, (x, torch.randn(nodes, FEATURES)), edge_index)
-        # As a sparse tensor, which no kernel knows.
-        if name != "other flow" and "sage" not in name:
-            sparse = torch.sparse_coo_tensor(edge_index.flip(0), torch.ones(edge_index.shape[1]), (nodes, nodes))
-            assert_same(compiled, layer, x, sparse.coalesce().to_sparse_csr())
 
 
 def test_a_cached_convolution_stays_with_its_first_graph() -> None:
