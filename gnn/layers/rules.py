@@ -101,7 +101,8 @@ class Channels:
 
 
 channels: Rules[Callable[[Any], Channels]] = Rules("channels")
-# The layer that takes the place of another in a copy of its model, called as that one is.
+# The module whose forward a layer has in a copy of its model, called as its own is. A rule raises `SettingError` that
+# says why for a layer with an option that it does not know.
 lower: Rules[Callable[[Any], nn.Module]] = Rules("lower")
 # The type that a layer is turned into: a subclass with the same parameters and a method `add_quantizers(scheme)`. Its
 # `node_layers` names those of its linear layers whose rows are nodes, where it has any.

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from gnn.layers import CsrMatrix
 from gnn.layers.feature_scaling import scale_features
-from gnn.layers.readout import mean_matrix
 from gnn.models.families import GraphClassifier
 from gnn.models.graph_classifier_settings import GraphClassifierSettings
 from gnn.models.registry import MODELS, RegisteredModel
@@ -108,7 +107,7 @@ class Gin(GraphClassifier):
         hidden = scale_features(batch.features, self.settings.feature_scaling)
         for convolution in self.convs:
             hidden = convolution(hidden, batch.adjacency)
-        hidden = functional.relu(self.lin1(mean_matrix(batch.node_pointer) @ hidden))
+        hidden = functional.relu(self.lin1(batch.node_mean @ hidden))
         return self.lin2(functional.dropout(hidden, self.settings.dropout, self.training))
 
 

@@ -126,7 +126,7 @@ def test_the_file_gives_the_narrow_model_back(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", FIVE_MODELS)
 def test_the_runtime_computes_what_the_narrow_model_computes(name: str, sparsity: float) -> None:
     _, compressed = prune(name, sparsity)
-    outputs = compile_inference(name, compressed.model, TASKS[name])()
+    outputs = compile_inference(compressed.model, TASKS[name])()
     # That of a node classifier gives all nodes; the last ones are the test part.
     expected = outputs_on_test(compressed.model, TASKS[name])
     torch.testing.assert_close(outputs[-len(expected) :], expected, rtol=1e-4, atol=1e-4)

@@ -110,7 +110,7 @@ READ: dict[str, Callable[[Model, NodeClassification, Path], object]] = {
     "sparsity": lambda model, *_: sparsity_of(model),
     "near zero": lambda model, *_: near_zero_share(model),
     "histograms": lambda model, task, folder: weight_histograms(toy_subject(task, folder).model.state_dict(), model),
-    "runtime": lambda model, task, _: compile_inference("spline", model, task)().tolist(),
+    "runtime": lambda model, task, _: compile_inference(model, task)().tolist(),
 }
 RUN: dict[str, Callable[[Model, NodeClassification], object]] = {
     "forward": lambda model, task: model_inference(model, task)().tolist(),
@@ -189,7 +189,7 @@ def test_quantized_and_integer_models_are_unwrapped(
         integer, plain_model(integer), small_task
     )
     assert agreement(wrapped, integer, small_task).identical == 1
-    assert compile_inference("spline", wrapped, small_task)().equal(compile_inference("spline", integer, small_task)())
+    assert compile_inference(wrapped, small_task)().equal(compile_inference(integer, small_task)())
 
 
 def test_a_model_compiled_in_place_is_as_any_other(trained: GraphModel, tmp_path: Path) -> None:
