@@ -44,13 +44,14 @@ class Traced:
     exact: bool
 
 
-def trace_channels(model: nn.Module, run: Run) -> Traced:
+def trace_channels(model: nn.Module, run: Run, *, prepares: bool = True) -> Traced:
     """Follow one pass of the model in evaluation mode, operation by operation.
 
     Every axis of every parameter and buffer is followed through everything that the pass does with it, whoever reads
     it: products join what one layer writes to what the next one reads, sums and products of entries unite, a
     concatenation stands side by side. A layer with a rule of `gnn.layers.rules.channels` is not looked into. Channels
-    that meet an operation which is not understood stay, and its layer is listed.
+    that meet an operation which is not understood stay, and its layer is listed. A model with a buffer `kept_features`
+    can lose input features where the pass `prepares` its inputs, and does not find them in an example.
 
     Raises:
         SettingError: The pass raised something; the sentence names the layer in which it happened.
@@ -65,7 +66,7 @@ def trace_channels(model: nn.Module, run: Run) -> Traced:
     for tensor in all_tensors(outputs):
         for space in trace.axes(tensor):
             trace.spaces.keep(space, GIVEN)
-    return trace.result()
+    return trace.result("kept_features" if prepares and "kept_features" in twin._buffers else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +222,7 @@ class _Trace(TorchDispatchMode, Known):
             else:
                 self.spaces.unite(last, space)
 
-    def result(self) -> Traced:
+    def result(self, features: str | None) -> Traced:
         """All that was found, once the pass is over."""
         slices: dict[int, list[ChannelSlice]] = {}
         for name, axes in self.met.items():
@@ -231,7 +232,6 @@ class _Trace(TorchDispatchMode, Known):
                     slices.setdefault(group, []).append(ChannelSlice(name, number, offset))
                     offset += self.spaces.size((group,))
         stays = {group: self.spaces.stays(group) for group in slices}
-        features = "kept_features" if "kept_features" in self.model._buffers else None
         weights = {name for name, parameter in self.model.named_parameters() if parameter.dim() > 1}
         open_groups = [
             group

@@ -50,7 +50,7 @@ def prune_channels(model: nn.Module, settings: Structured, context: Context) -> 
         SettingError: No channel can be removed, the sparsity would take the last one of a group, the example does not
             fit, or the narrow model would compute something else.
     """
-    traced = trace_channels(model, context.run)
+    traced = trace_channels(model, context.run, prepares=context.example is None)
     groups = traced.groups
     if not groups:
         reasons = [f"{path or type(model).__name__}: {reason}" for path, reason in traced.untouched.items()]

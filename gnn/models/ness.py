@@ -142,8 +142,8 @@ class Ness(LinkPredictor):
 
     def settle(self) -> None:
         """Read the widths off the layer."""
-        sizes = {"kept_features": self.lin.in_features, "channels": self.lin.out_features}
-        self.settings = replace(self.settings, **sizes)
+        kept = None if self.kept_features is None else self.lin.in_features
+        self.settings = replace(self.settings, kept_features=kept, channels=self.lin.out_features)
 
     def prepare(self, task: LinkPrediction) -> NessInputs:
         """Drop unused features, split the edges and normalise each part once."""

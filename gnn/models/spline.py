@@ -86,7 +86,8 @@ class SplineNet(NodeClassifier):
     def settle(self) -> None:
         """Read the widths off the first layer."""
         _, words, hidden = self.conv1.weight.shape
-        self.settings = replace(self.settings, kept_features=words, hidden_channels=hidden)
+        kept = None if self.kept_features is None else words
+        self.settings = replace(self.settings, kept_features=kept, hidden_channels=hidden)
 
     def prepare(self, task: NodeClassification) -> SplineInputs:
         """Drop unused features and build the aggregation operator of the graph once."""
