@@ -18,8 +18,6 @@ from gnn.compression import (
     Structured,
 )
 
-TASKS = ("bbbp", "bbbp-scaffold", "cora-link", "cora-node", "proteins")
-
 # Seeds of a case by profile. A seed of a cheap one trains for seconds; a minute and more make it expensive.
 QUICK = {"quick": 3, "ci": 5, "paper": 10}
 QUICK_EXPENSIVE = {"quick": 1, "ci": 5, "paper": 10}
@@ -203,3 +201,4 @@ HYBRID = beside(
 )
 
 TABLE = BASELINES + PRUNING + GRADUAL + STRUCTURED + STORAGE + REGULARIZATION + LOTTERY + QUANTIZATION + HYBRID
+TASKS = tuple(sorted({row.case.registered_task for row in TABLE}))

@@ -17,11 +17,10 @@ from fixtures.latency import BlockProtocol, compare_latency
 from fixtures.session import BenchSession
 from fixtures.speed import Speed, SpeedReport
 from gnn.compression import DegreeQuant, Qat
-from gnn.compression.a2q import FP32_SITES, GROUPS, A2q, memory_penalty, parameter_groups
+from gnn.compression.a2q import GROUPS, A2q, a2q_quantization, memory_penalty, parameter_groups
 from gnn.compression.degree_quant import DrawBeforePass
-from gnn.compression.quantized_training import fp32_layers
 from gnn.determinism import deterministic
-from gnn.models import GraphModel, build_model_for
+from gnn.models import MODELS, GraphModel, build_model_for
 from gnn.models.gin import GinSettings
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.description import Quantization
@@ -87,7 +86,7 @@ def quantized(settings: Settings, task: GraphClassification) -> Contestant:
     plain = build_model_for("gin", task)
     if isinstance(settings, A2q):
         return aggregation_aware(settings, plain, task)
-    quantization = Quantization("range", settings.bit_width, fp32_layers("gin"))
+    quantization = Quantization("range", settings.bit_width, MODELS["gin"].fp32_layers)
     if isinstance(settings, Qat):
         return Contestant(quantization.apply(plain, settings.quantizer))
     protection = DegreeProtection(*settings.protection)
@@ -98,15 +97,7 @@ def quantized(settings: Settings, task: GraphClassification) -> Contestant:
 
 def aggregation_aware(settings: A2q, plain: GraphModel, task: GraphClassification) -> Contestant:
     """Our GIN with groups of nodes."""
-    quantization = Quantization(
-        kind="node-group",
-        bit_width=settings.bit_width,
-        fp32_layers=fp32_layers("gin"),
-        fp32_sites=FP32_SITES["gin"],
-        groups=GROUPS,
-        nonnegative=nonnegative_inputs(plain, task),
-    )
-    model = quantization.apply(plain)
+    model = a2q_quantization("gin", settings, nonnegative_inputs(plain, task)).apply(plain)
     return Contestant(model, parameter_groups, memory_penalty(model, settings))
 
 

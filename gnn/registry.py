@@ -1,6 +1,9 @@
 """Named entries that refuse duplicates and answer a wrong name with the valid ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Generic, TypeVar
 
 from gnn.errors import UnknownNameError
@@ -30,6 +33,16 @@ class Registry(Generic[Entry]):
 
         return decorate
 
+    @contextmanager
+    def temporarily(self, name: str, entry: Entry) -> Iterator[None]:
+        """Register `entry` as `name` inside a `with` block, in the place of one of that name if there is any."""
+        before = self._entries
+        self._entries = {**before, name: entry}
+        try:
+            yield
+        finally:
+            self._entries = before
+
     def __getitem__(self, name: str) -> Entry:
         if name not in self._entries:
             valid = ", ".join(sorted(self._entries))
@@ -38,3 +51,14 @@ class Registry(Generic[Entry]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._entries))
+
+
+def import_parts(package: str, folders: Iterable[str]) -> None:
+    """Import every module of a package, in the order of their names, so that each registers what it has.
+
+    Args:
+        package: The name of the package, its `__name__`.
+        folders: Where its modules are, its `__path__`.
+    """
+    for module in iter_modules(folders, f"{package}."):
+        import_module(module.name)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from gnn import storage
+from gnn import storage, training
 from gnn.artifacts import Artifact, ArtifactStore
 from gnn.case import Case
-from gnn.compression import Compressed, TrainingContext, compress, fine_tune, prunable_parameters, sparsity_of
+from gnn.compression import Compressed, TrainingContext, check, compress, fine_tune, prunable_parameters, sparsity_of
 from gnn.compression.quantized_bits import BitWidths, measured_bits
 from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
 from gnn.determinism import deterministic
@@ -26,17 +26,6 @@ from gnn.tasks import DataSource, Task, load_task
 from gnn.tensor_bytes import tensor_bytes
 from gnn.training import evaluate, fit
 from gnn.training_settings import Recipe
-
-# Whatever these hold decides what a base model looks like, so its artifact is built again when they change.
-TRAINING_SOURCES = (
-    "layers",
-    "models",
-    "tasks",
-    "determinism.py",
-    "preconditioning.py",
-    "training.py",
-    "training_settings.py",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,14 +219,15 @@ class Trial:
     @cached_property
     def key(self) -> dict[str, object]:
         """All that determines the base model, as JSON values."""
+        model = self.initial()
         return {
             "kind": "base model",
             "task": self.task.sha256,
             "protocol": self.task.protocol,
-            "model": [self.case.model, settings_mapping(self.initial())],
+            "model": [self.case.model, settings_mapping(model)],
             "training": asdict(self.recipe.training),
             "seed": self.seed,
-            "code": training_code_sha256(),
+            "code": training_code_sha256(model, type(self.task), MODELS[self.case.model].build),
             "device": torch.device(self.laboratory.device).type,
         }
 
@@ -278,6 +268,7 @@ class Trial:
     def compress(self) -> Compressed:
         """The compressed model, fine-tuned if the case says so; raises `SettingError` when nothing was compressed."""
         case = self.case
+        check(self.initial(), case.compression, self.training_context)  # before the base model is trained
         compressed = compress(self.base.model, case.compression, self.training_context)
         if case.compression.compresses and compressed.compressed_tensors == 0:
             raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
@@ -291,7 +282,7 @@ class Trial:
 
         The accuracy is that of the model read back from its file, so nothing that is reported was not shipped.
         """
-        base, compressed = self.base, self.compress()
+        compressed, base = self.compress(), self.base
         loaded, file = ship(compressed.model, self.case)
         shipped = evaluate(loaded, self.task)
         trained, plain = compressed.fitted or base, plain_model(loaded)
@@ -319,9 +310,9 @@ class Trial:
         )
 
 
-def training_code_sha256() -> str:
-    """Fingerprint of the source files that decide what a trained base model looks like."""
-    return source_sha256(*TRAINING_SOURCES)
+def training_code_sha256(model: GraphModel, *roots: object) -> str:
+    """Fingerprint of the code that decides what a trained base model looks like, wherever it lies."""
+    return source_sha256(training, type(model.settings), *{type(module) for module in model.modules()}, *roots)
 
 
 @lru_cache

@@ -14,8 +14,11 @@ from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.post_training import PostTraining
 from gnn.compression.prunable import prunable_parameters, sparsity_of
 from gnn.compression.qat import Qat
-from gnn.compression.registry import METHODS, CompressionSettings, compress, register_method
+from gnn.compression.registry import METHODS, CompressionSettings, check, compress, register_method
 from gnn.compression.structured import Structured
+from gnn.registry import import_parts
+
+import_parts(__name__, __path__)
 
 __all__ = [
     "L2",
@@ -36,6 +39,7 @@ __all__ = [
     "Qat",
     "Structured",
     "TrainingContext",
+    "check",
     "compress",
     "fine_tune",
     "prunable_parameters",

@@ -8,21 +8,18 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gnn.compression.context import Compressed, Context, TrainingContext
-from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
+from gnn.compression.context import Compressed, Context
+from gnn.compression.quantized_training import QuantizedTraining, train_quantized
 from gnn.compression.registry import register_method
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
-from gnn.models import GraphModel
-from gnn.quantization.description import Quantization
+from gnn.models import MODELS, GraphModel
+from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.quantization.fake_quantize import MOST_BITS, require_bit_width
 from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
 from gnn.quantization.quantized_model import nonnegative_inputs, quantized_weights
 
-SOURCES = ("compression/a2q.py",)
 GROUPS = 1000
-# The reference leaves what the first convolution sends as it is.
-FP32_SITES = {"gin": ("convs.0.aggregation.messages",)}
 STEP_RATE, MESSAGE_STEP_RATE, BIT_RATE = 0.02, 0.01, 0.008
 
 
@@ -57,7 +54,26 @@ class A2q:
         return ()
 
 
-@register_method(A2q)
+def a2q_quantization(model_name: str, settings: A2q, nonnegative: tuple[str, ...] = ()) -> Quantization:
+    """How a registered model is quantized by groups of nodes."""
+    registered = MODELS[model_name]
+    return Quantization(
+        kind="node-group",
+        bit_width=settings.bit_width,
+        fp32_layers=registered.fp32_layers,
+        fp32_sites=registered.fp32_sites,
+        groups=GROUPS,
+        nonnegative=nonnegative,
+    )
+
+
+def _check(model: GraphModel, settings: A2q, context: Context) -> None:
+    # Step sizes are drawn.
+    with deterministic(context.training.seed):
+        empty_integer_model(model, a2q_quantization(context.training.model_name, settings))
+
+
+@register_method(A2q, _check)
 def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compressed:
     """Train step sizes and bit widths with the weights, then convert to integers.
 
@@ -71,26 +87,19 @@ def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compr
     training = context.training
     # Untrained normalisation would not tell a layer's inputs from those after a ReLU.
     nonnegative = nonnegative_inputs(model, training.task)
-    quantization = Quantization(
-        kind="node-group",
-        bit_width=settings.bit_width,
-        fp32_layers=fp32_layers(training.model_name),
-        fp32_sites=FP32_SITES.get(training.model_name, ()),
-        groups=GROUPS,
-        nonnegative=nonnegative,
-    )
+    quantization = a2q_quantization(training.model_name, settings, nonnegative)
+
+    def structure() -> GraphModel:
+        with deterministic(training.seed):
+            return quantization.apply(training.initial())
+
     how = QuantizedTraining(
-        structure=lambda: _structure(training, quantization),
+        structure=structure,
         quantization=quantization,
         parameter_groups=parameter_groups,
         penalty=lambda model: memory_penalty(model, settings),
     )
-    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)}, SOURCES)
-
-
-def _structure(training: TrainingContext, quantization: Quantization) -> GraphModel:
-    with deterministic(training.seed):
-        return quantization.apply(training.initial())
+    return train_quantized(training, how, {"method": A2q.method, **asdict(settings)})
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:

@@ -6,18 +6,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gnn.compression.context import Compressed, Context, TrainingContext
-from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
+from gnn.compression.context import Compressed, Context
+from gnn.compression.quantized_training import QuantizedTraining, by_range, train_quantized
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
-from gnn.errors import SettingError
 from gnn.models import GraphModel
-from gnn.models.walkpooling import WalkPoolingNet
 from gnn.quantization.degree_protection import DegreeProtection
-from gnn.quantization.description import Quantization
-from gnn.tasks import GraphBatch, LinkPrediction, NodeClassification, Task
+from gnn.tasks import GraphBatch
 
-SOURCES = ("compression/degree_quant.py",)
 # Protection from the fewest to the most incoming edges; fewer bits need more of it.
 PROTECTION = {8: (0.0, 0.1), 4: (0.1, 0.2)}
 
@@ -34,43 +30,35 @@ class DegreeQuant(RangeSettings):
         return PROTECTION[8 if self.bit_width > 4 else 4]
 
 
-@register_method(DegreeQuant)
+def _structure(model: GraphModel, settings: DegreeQuant, context: Context) -> GraphModel:
+    protection = DegreeProtection(*settings.protection, in_degree=context.training.task.in_degree())
+    model = by_range(settings.bit_width, context).apply(model, settings.quantizer, protection)
+    model.register_forward_pre_hook(DrawBeforePass(protection))
+    return model
+
+
+def _check(model: GraphModel, settings: DegreeQuant, context: Context) -> None:
+    by_range(settings.bit_width, context).to_integers(_structure(model, settings, context), structure_only=True)
+
+
+@register_method(DegreeQuant, _check)
 def train_protected(model: GraphModel, settings: DegreeQuant, context: Context) -> Compressed:
     """Train as `qat` does, but leave a random part of the nodes in FP32 in every step; in evaluation there is none.
 
     Source: Tailor, Fernandez-Marques and Lane, arXiv 2008.05000; Degree-Quant, dq/multi_quant.py, and
     runall_reddit_binary.sh for the numbers. As there, a GIN's own linear layers are not protected.
     """
-    training = context.training
-    quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
+    training, quantization = context.training, by_range(settings.bit_width, context)
     what = {"method": DegreeQuant.method, **asdict(settings), "protection": settings.protection}
-    how = QuantizedTraining(lambda: _structure(training, settings, quantization), quantization)
-    return train_quantized(training, how, what, SOURCES)
-
-
-def _structure(training: TrainingContext, settings: DegreeQuant, quantization: Quantization) -> GraphModel:
-    protection = DegreeProtection(*settings.protection, in_degree=in_degree(training.task))
-    model = quantization.apply(training.initial(), settings.quantizer, protection)
-    if isinstance(model, WalkPoolingNet):
-        raise SettingError("WalkPooling cuts out a graph for every pair, so a node has many degrees; use qat instead")
-    model.register_forward_pre_hook(DrawBeforePass(protection))
-    return model
-
-
-def in_degree(task: Task) -> Tensor | None:
-    """In-degrees of the nodes of a task's one graph, None for a task with many graphs."""
-    if isinstance(task, NodeClassification):
-        return torch.bincount(task.graph.edge_index[1], minlength=task.graph.features.shape[0])
-    if isinstance(task, LinkPrediction):
-        return torch.bincount(task.edge_index[1], minlength=task.nodes)
-    return None
+    how = QuantizedTraining(lambda: _structure(training.initial(), settings, context), quantization)
+    return train_quantized(training, how, what)
 
 
 class DrawBeforePass:
     """A hook for the model's forward pass that draws who is protected; unlike a function it is copied with the model.
 
-    It draws for the batch of graphs that the model is given or, for any other input, for the graph of the protection,
-    and in training only.
+    It draws for the batch of graphs that the model is given, or for features [nodes, channels] and an edge_index
+    [2, edges] or, for any other input, for the graph of the protection, and in training only.
     """
 
     def __init__(self, protection: DegreeProtection) -> None:
@@ -80,8 +68,10 @@ class DrawBeforePass:
         """Draw before a pass, as torch calls a forward pre-hook."""
         if not module.training:
             return
-        if isinstance(arguments[0], GraphBatch):
-            batch = arguments[0]
-            self.protection.draw(batch.adjacency.row_pointer.diff(), batch.node_pointer)
-        else:
-            self.protection.draw_again()
+        match arguments:
+            case (GraphBatch() as batch, *_):
+                self.protection.draw(batch.adjacency.row_pointer.diff(), batch.node_pointer)
+            case (Tensor() as features, Tensor(dtype=torch.int64, shape=(2, _)) as edge_index, *_):
+                self.protection.draw(torch.bincount(edge_index[1], minlength=len(features)))
+            case _:
+                self.protection.draw_again()

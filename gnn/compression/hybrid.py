@@ -12,26 +12,16 @@ from torch.nn.utils import parametrize, prune
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude
 from gnn.compression.masks import Masks, fine_tune
-from gnn.compression.quantized_training import SOURCES as QUANTIZED_SOURCES
-from gnn.compression.quantized_training import fp32_layers, on_integers
+from gnn.compression.quantized_training import by_range, on_integers
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import METHODS, register_method
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.compression.structured import Structured
 from gnn.errors import SettingError
 from gnn.models import GraphModel
-from gnn.quantization.description import Quantization
+from gnn.quantization.description import Quantization, empty_integer_model
 
 Order = Literal["prune-first", "quantize-first"]
-
-SOURCES = (
-    "compression/channel_groups.py",
-    "compression/channel_layouts.py",
-    "compression/global_magnitude.py",
-    "compression/hybrid.py",
-    "compression/importance.py",
-    "compression/structured.py",
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,17 @@ class Hybrid:
         return RangeSettings(self.bit_width, "straight-through", "percentile")
 
 
-@register_method(Hybrid)
+def _pruned(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
+    if settings.order == "quantize-first":
+        return Compressed(model, Masks())
+    return METHODS[settings.pruning.method].compress(model, settings.pruning, context)
+
+
+def _check(model: GraphModel, settings: Hybrid, context: Context) -> None:
+    empty_integer_model(_pruned(model, settings, context).model, by_range(settings.bit_width, context))
+
+
+@register_method(Hybrid, _check)
 def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
     """Prune and quantize a trained model, and fine-tune it after each with the recipe's settings.
 
@@ -83,21 +83,18 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
     grid. Quantized first, the smallest of the quantized weights are removed, over the whole model. Source: the paper,
     section 4, where this is future work.
     """
-    training = context.training
-    quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
-    start = model
-    masks = Masks()
-    if settings.order == "prune-first":
-        pruned = METHODS[settings.pruning.method].compress(model, settings.pruning, context)
-        start, masks = pruned.model, pruned.masks
+    training, quantization = context.training, by_range(settings.bit_width, context)
+    pruned = _pruned(model, settings, context)
+    start, masks = pruned.model, pruned.masks
     structure = _structure(start, quantization, settings)
 
     def build() -> Retrained:
         return _train(copy.deepcopy(start), masks, training, settings, quantization)
 
     what = {"method": Hybrid.method, **asdict(settings), "pruning method": settings.pruning.method}
-    found = remember_retrained(training, what, (*QUANTIZED_SOURCES, *SOURCES), build, structure)
-    compressed = replace(found.compressed, fitted=None)
+    what["fine-tuning"] = asdict(training.recipe.fine_tuning)
+    found = remember_retrained(training, what, build, structure)
+    compressed = replace(found.compressed, fitted=None, untouched=pruned.untouched)
     return on_integers(compressed, quantization)
 
 

@@ -14,8 +14,6 @@ from gnn.errors import SettingError
 from gnn.models import GraphModel
 from gnn.training import fit
 
-SOURCES = ("compression/l2.py",)
-
 
 @dataclass(frozen=True)
 class L2:
@@ -68,7 +66,7 @@ def regularize(model: GraphModel, settings: L2, context: Context) -> Compressed:
     """
     training = context.training
     what = {"method": L2.method, "rate": float(settings.rate)}
-    trained = remember_retrained(training, what, SOURCES, lambda: _train(training, settings.rate))
+    trained = remember_retrained(training, what, lambda: _train(training, settings.rate))
     if not settings.compresses:
         return replace(trained.compressed, needs_dense=False)
     pruned = prune_globally(trained.model, GlobalMagnitude(settings.sparsity), context)

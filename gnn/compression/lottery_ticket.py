@@ -24,7 +24,6 @@ SHARE_PER_ROUND = 0.2
 EARLY_SHARE = 0.05
 # Far from the seeds that cases are run with, so that no seed's random weights are another seed's initial ones.
 RANDOM_SEED_OFFSET = 1_000_000
-SOURCES = ("compression/iterative_pruning.py", "compression/lottery_ticket.py")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def find_ticket(model: GraphModel, settings: LotteryTicket, context: Context) ->
 def _remembered_ticket(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
     what = {"method": LotteryTicket.method, "sparsity": float(settings.sparsity), "start": settings.start}
     find = _draw_anew if settings.start == "random" else _iterate
-    return remember_retrained(context.training, what, SOURCES, lambda: find(model, settings, context))
+    return remember_retrained(context.training, what, lambda: find(model, settings, context))
 
 
 def _iterate(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import Masks
 from gnn.compression.quantized_training import on_integers
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
-from gnn.quantization.description import Quantization
+from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.quantization.fake_quantize import require_bit_width
 from gnn.quantization.tensor_quantizer import TensorQuantizer
 
@@ -35,20 +35,24 @@ class PostTraining:
         return (f"int{self.bit_width}",)
 
 
-@register_method(PostTraining)
-def quantize_trained(model: GraphModel, settings: PostTraining, context: Context) -> Compressed:
+def _quantization(settings: PostTraining) -> Quantization:
+    return Quantization("channel", settings.bit_width)
+
+
+@register_method(PostTraining, lambda model, settings, _context: empty_integer_model(model, _quantization(settings)))
+def quantize_trained(model: nn.Module, settings: PostTraining, context: Context) -> Compressed:
     """Quantize weights by output channel, and the inputs of products over the range of the training part.
 
     Weights are symmetric. What a product gives is FP32, and so are sums.
     Source: Krishnamoorthi, arXiv 1806.08342, sections 2.2 and 3.1.1.
     """
-    quantization = Quantization("channel", settings.bit_width)
+    quantization = _quantization(settings)
     calibrate(quantization.apply(model), context)
     return on_integers(Compressed(model, Masks()), quantization)
 
 
 @torch.no_grad()
-def calibrate(model: GraphModel, context: Context) -> None:
+def calibrate(model: nn.Module, context: Context) -> None:
     """Show the training part, or the example, to the quantizers; nothing else learns from it."""
     model.eval()
     for module in model.modules():

@@ -4,13 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from gnn.compression.context import Compressed, Context
-from gnn.compression.quantized_training import QuantizedTraining, fp32_layers, train_quantized
+from gnn.compression.quantized_training import QuantizedTraining, by_range, train_quantized
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
 from gnn.models import GraphModel
-from gnn.quantization.description import Quantization
-
-SOURCES = ("compression/qat.py",)
+from gnn.quantization.description import empty_integer_model
 
 
 @dataclass(frozen=True)
@@ -20,13 +18,14 @@ class Qat(RangeSettings):
     method: ClassVar[str] = "qat"
 
 
-@register_method(Qat)
+@register_method(
+    Qat, lambda model, settings, context: empty_integer_model(model, by_range(settings.bit_width, context))
+)
 def train_aware(model: GraphModel, settings: Qat, context: Context) -> Compressed:
     """Train with every weight, input, feature, message, sum and update on an integer grid, then convert to integers.
 
     Source: the paper, section 2.5.1; Degree-Quant, dq/baseline_quant.py, whose baseline this is.
     """
-    training = context.training
-    quantization = Quantization("range", settings.bit_width, fp32_layers(training.model_name))
+    training, quantization = context.training, by_range(settings.bit_width, context)
     how = QuantizedTraining(lambda: quantization.apply(training.initial(), settings.quantizer), quantization)
-    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)}, SOURCES)
+    return train_quantized(training, how, {"method": Qat.method, **asdict(settings)})

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gnn.compression.degree_quant import in_degree
 from gnn.layers import CsrMatrix
-from gnn.models import GraphModel, unwrapped_model
+from gnn.models import unwrapped_model
 from gnn.quantization.integer_layers import IntegerProduct
 from gnn.quantization.integer_model import integer_weights
 from gnn.quantization.learned_quantizer import NodeQuantizer
-from gnn.tasks import GraphClassification, Task
+from gnn.quantization.quantized_model import weights_in_fp32
+from gnn.tasks import Task
 
 FULL_PRECISION = 32
 Histogram = dict[str, dict[str, int]]
@@ -33,7 +33,7 @@ class BitWidths:
     histogram: Histogram | None
 
 
-def measured_bits(model: GraphModel, plain: GraphModel, task: Task) -> BitWidths:
+def measured_bits(model: nn.Module, plain: nn.Module, task: Task) -> BitWidths:
     """The bits of an integer model; `plain` is the same model in FP32.
 
     A number that is never negative does without its sign, which counts as no bit. Weights and inputs of layers that
@@ -43,7 +43,7 @@ def measured_bits(model: GraphModel, plain: GraphModel, task: Task) -> BitWidths
     held = {name: weight.bit_width for name, weight in integer_weights(model).items()}
     sizes = {name: parameter.numel() for name, parameter in unwrapped_model(plain).named_parameters()}
     of_weights = sum(count * held.get(name, FULL_PRECISION) for name, count in sizes.items())
-    watch = _Watch(model, _degrees(task))
+    watch = _Watch(model, task.in_degree("test"))
     watch.run(task)
     numbers, weights = max(1, watch.numbers), sum(sizes.values())
     return BitWidths(
@@ -54,26 +54,21 @@ def measured_bits(model: GraphModel, plain: GraphModel, task: Task) -> BitWidths
     )
 
 
-def _degrees(task: Task) -> Tensor | None:
-    if isinstance(task, GraphClassification):
-        return task.batch("test").adjacency.row_pointer.diff()
-    return in_degree(task)
-
-
 class _Watch:
-    """Counts what products and linear layers read during one pass."""
+    """Counts what products, and layers whose weights stayed in FP32, read during one pass."""
 
-    def __init__(self, model: GraphModel, degrees: Tensor | None) -> None:
+    def __init__(self, model: Any, degrees: Tensor | None) -> None:  # noqa: ANN401
         self.model, self.degrees = model, degrees
         self.bits, self.numbers = 0.0, 0
         self.histogram: Histogram = {}
 
     @torch.no_grad()
     def run(self, task: Task) -> None:
+        in_fp32 = {name.rpartition(".")[0] for name in weights_in_fp32(self.model)}
         hooks = [
             module.register_forward_hook(self._look(name))
             for name, module in self.model.named_modules()
-            if isinstance(module, IntegerProduct) or type(module) is nn.Linear
+            if isinstance(module, IntegerProduct) or name in in_fp32
         ]
         self.model.eval()
         self.model.outputs(task, self.model.prepare(task), "test")
@@ -82,11 +77,13 @@ class _Watch:
 
     def _look(self, name: str) -> Any:  # noqa: ANN401
         layer = name.rpartition(".")[0]
-        unsigned = int(self.model.quantization is not None and layer in self.model.quantization.nonnegative)
+        unsigned = int(layer in self.model.quantization.nonnegative)
 
         def look(module: nn.Module, inputs: tuple[Any, ...], _output: object) -> None:
             values = inputs[0].value[:, None] if isinstance(inputs[0], CsrMatrix) else inputs[0]
-            rows, channels = values.shape
+            if not isinstance(values, Tensor):
+                return
+            rows, channels = len(values), values[:1].numel()
             bits = _bits_of_rows(module, rows) - unsigned
             self.bits += float(bits.sum()) * channels
             self.numbers += rows * channels

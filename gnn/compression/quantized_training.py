@@ -6,35 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from gnn.compression.context import Compressed, TrainingContext
+from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.masks import Masks
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.models import MODELS, GraphModel
 from gnn.quantization.description import Quantization
-from gnn.quantization.integer_model import integer_weights
+from gnn.quantization.integer_model import integer_weights, untouched_layers
 from gnn.training import ParameterGroups, fit, one_group
-
-# What decides how a quantized model is trained; what only runs it on integers is left out.
-SOURCES = (
-    "compression/quantized_training.py",
-    "compression/range_settings.py",
-    "quantization/aggregation_aware.py",
-    "quantization/channel_scheme.py",
-    "quantization/degree_protection.py",
-    "quantization/description.py",
-    "quantization/fake_quantize.py",
-    "quantization/layers.py",
-    "quantization/learned_quantizer.py",
-    "quantization/node_group_scheme.py",
-    "quantization/percentile.py",
-    "quantization/product.py",
-    "quantization/pyg_layers.py",
-    "quantization/quantized_model.py",
-    "quantization/range_scheme.py",
-    "quantization/scheme.py",
-    "quantization/tensor_quantizer.py",
-    "quantization/value_range.py",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +25,10 @@ class QuantizedTraining:
     penalty: Callable[[GraphModel], Callable[[], Tensor] | None] = lambda _model: None
 
 
-def train_quantized(
-    training: TrainingContext, how: QuantizedTraining, what: Mapping[str, Any], sources: tuple[str, ...]
-) -> Compressed:
+def train_quantized(training: TrainingContext, how: QuantizedTraining, what: Mapping[str, Any]) -> Compressed:
     """Train a quantized model from the initial weights with the recipe of the dense model, or read it, and convert it.
 
-    `what` and `sources` are as in `remember_retrained`. The time is that of this training alone: the dense model is not
+    `what` is as in `remember_retrained`. The time is that of this training alone: the dense model is not
     needed for it.
     """
 
@@ -69,7 +45,7 @@ def train_quantized(
         )
         return Retrained(model, Masks(), fitted, fitted.cpu_s)
 
-    retrained = remember_retrained(training, what, (*SOURCES, *sources), build, how.structure)
+    retrained = remember_retrained(training, what, build, how.structure)
     return on_integers(replace(retrained.compressed, needs_dense=False), how.quantization)
 
 
@@ -82,9 +58,10 @@ def on_integers(simulated: Compressed, quantization: Quantization) -> Compressed
         masks=Masks(),
         simulated=simulated.model.eval(),
         quantized=tuple(integer_weights(integer)),
+        untouched={**simulated.untouched, **untouched_layers(integer, quantization.fp32_layers)},
     )
 
 
-def fp32_layers(model_name: str) -> tuple[str, ...]:
-    """The layers of a registered model that stay in FP32."""
-    return MODELS[model_name].fp32_layers
+def by_range(bit_width: int, context: Context) -> Quantization:
+    """A range for every tensor, but in the layers that the registered model keeps in FP32."""
+    return Quantization("range", bit_width, MODELS[context.training.model_name].fp32_layers)

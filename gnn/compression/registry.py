@@ -31,26 +31,46 @@ class CompressionSettings(Protocol):
 
 
 Compress = Callable[[Any, Any, Context], Compressed]
+Check = Callable[[Any, Any, Context], object]
 
 METHODS: Registry["RegisteredMethod"] = Registry("method")
 
 
 @dataclass(frozen=True)
 class RegisteredMethod:
-    """A settings class and the function that compresses a model."""
+    """A settings class, the function that compresses a model, and one that raises what would keep it from working."""
 
     settings_class: type[Any]
     compress: Compress
+    check: Check | None = None
 
 
-def register_method(settings_class: type[Any]) -> Callable[[Compress], Compress]:
-    """Decorate the function that compresses a model; it is known by `settings_class.method`."""
+def register_method(settings_class: type[Any], check: Check | None = None) -> Callable[[Compress], Compress]:
+    """Decorate the function that compresses a model; it is known by `settings_class.method`.
+
+    A `check` trains nothing and may change the model that it is given.
+    """
 
     def decorate(compress: Compress) -> Compress:
-        METHODS.add(settings_class.method, RegisteredMethod(settings_class, compress))
+        METHODS.add(settings_class.method, RegisteredMethod(settings_class, compress, check))
         return compress
 
     return decorate
+
+
+def check(
+    model: nn.Module,
+    settings: CompressionSettings,
+    training: TrainingContext | None = None,
+    *,
+    example: tuple[Any, ...] | None = None,
+) -> None:
+    """Raise the `SettingError` that `compress` would raise for such a model, before anything is trained.
+
+    Arguments are those of `compress`; the model may have any weights.
+    """
+    if (check := METHODS[settings.method].check) is not None:
+        check(copy.deepcopy(fp32_model(model)), settings, Context(training, example))
 
 
 def compress(
@@ -71,6 +91,7 @@ def compress(
     Raises:
         SettingError: The method needs what was not given, or `fp32_model` refuses the model.
     """
+    check(model, settings, training, example=example)
     # The model itself stays as it is, and a copy of a copy is cheap beside any method.
     own = copy.deepcopy(fp32_model(model))
     return METHODS[settings.method].compress(own, settings, Context(training, example))

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gnn.artifacts import Artifact
 from gnn.compression.context import Compressed, TrainingContext
 from gnn.compression.masks import Masks
+from gnn.compression.registry import METHODS
 from gnn.models import GraphModel
 from gnn.source_code import source_sha256
 from gnn.training import Fitted, Validation
 
-# What every method shares that trains and masks; the training code itself is in the key of the context.
-SOURCES = ("compression/masks.py", "compression/prunable.py", "compression/retraining.py")
 _MASK = "mask of "
 
 
@@ -35,17 +35,16 @@ class Retrained:
 
 def remember_retrained(
     training: TrainingContext,
-    what: Mapping[str, object],
-    sources: tuple[str, ...],
+    what: Mapping[str, Any],
     build: Callable[[], Retrained],
     structure: Callable[[], GraphModel] | None = None,
 ) -> Retrained:
     """Read what `build` gave before from the artifact store, or build it.
 
-    `what` holds all that determines it besides task, model and seed; `sources` are the files of this package, such as
-    "compression/l2.py", that do so too. `structure` gives a model that the state fits, the initial one when None.
+    `what` holds all that determines it besides task, model and seed, and the name of the method, whose code does so
+    too. `structure` gives a model that the state fits, the initial one when None.
     """
-    key = {**what, "method code": source_sha256(*SOURCES, *sources)}
+    key = {**what, "method code": source_sha256(METHODS[what["method"]].compress)}
     artifact = training.remember(key, lambda: _to_artifact(build()))
     return _from_artifact((structure or training.initial)(), artifact)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn.layers.csr_matrix import CsrMatrix, bag_sum
+from gnn.layers.rules import output_axis
 
 
 class HgpSlConvolution(nn.Module):
@@ -25,6 +26,9 @@ class HgpSlConvolution(nn.Module):
     def forward(self, features: Tensor, adjacency: CsrMatrix) -> Tensor:
         """Project, then aggregate."""
         return aggregate(adjacency, features @ self.weight) + self.bias
+
+
+output_axis.register(HgpSlConvolution, any_subclass=True)(lambda _layer: -1)
 
 
 def aggregate(adjacency: CsrMatrix, features: Tensor) -> Tensor:

@@ -25,37 +25,40 @@ class Rules(Generic[Rule]):
     """One rule for each type of layer; a type is registered by itself or by its full name.
 
     A name, such as "torch_geometric.nn.conv.gcn_conv.GCNConv", spares the import of a package that takes seconds; who
-    has a layer of it has it imported. A rule also holds for subclasses, but for those that compute something else.
+    has a layer of it has it imported. A rule also holds for subclasses, but for those that compute something else;
+    one of `any_subclass` holds for them as well, as where it says something of tensors or goes around what is computed.
     """
 
     def __init__(self, question: str) -> None:
         self.question = question
-        self._rules: dict[str, Rule] = {}
+        self._rules: dict[str, tuple[Rule, bool]] = {}
 
-    def register(self, *layers: type[nn.Module] | str) -> Callable[[Rule], Rule]:
+    def register(self, *layers: type[nn.Module] | str, any_subclass: bool = False) -> Callable[[Rule], Rule]:
         """Decorate the rule of some types of layers; a later rule takes the place of an earlier one."""
 
         def decorate(rule: Rule) -> Rule:
-            self._rules |= {layer if isinstance(layer, str) else full_name(layer): rule for layer in layers}
+            names = (layer if isinstance(layer, str) else full_name(layer) for layer in layers)
+            self._rules |= dict.fromkeys(names, (rule, any_subclass))
             return rule
 
         return decorate
 
     def of(self, layer: nn.Module) -> Rule | None:
         """The rule of a layer's type, None where there is none that holds."""
-        kind = self._kind(type(layer))
-        return None if kind is None or _changed_by(type(layer), kind) else self._rules[full_name(kind)]
+        for kind in type(layer).__mro__:
+            rule, any_subclass = self._rules.get(full_name(kind), (None, False))
+            if rule is not None and (any_subclass or not _changed_by(type(layer), kind)):
+                return rule
+        return None
 
     def reason(self, layer: nn.Module) -> str:
         """Why a layer has no rule, and how to give it one."""
-        own, kind = type(layer).__name__, self._kind(type(layer))
+        own = type(layer).__name__
+        kind = next((kind for kind in type(layer).__mro__ if full_name(kind) in self._rules), None)
         how = f"add one with @gnn.layers.rules.{self.question}.register({own})"
         if kind is not None and (changed := _changed_by(type(layer), kind)):
             return f"{own} has another {changed} than {kind.__name__}, so its rule does not hold; {how}"
         return f"{own} has no rule of {self.question}; {how}"
-
-    def _kind(self, layer: type[nn.Module]) -> type[nn.Module] | None:
-        return next((kind for kind in layer.__mro__ if full_name(kind) in self._rules), None)
 
 
 def full_name(layer: type[Any]) -> str:
@@ -98,7 +101,14 @@ class Channels:
 channels: Rules[Callable[[Any], Channels]] = Rules("channels")
 # The layer that takes the place of another in a copy of its model, called as that one is.
 lower: Rules[Callable[[Any], nn.Module]] = Rules("lower")
-# The type that a layer is turned into: the same parameters, and a method `add_quantizers(scheme)`.
+# The type that a layer is turned into: a subclass with the same parameters and a method `add_quantizers(scheme)`. Its
+# `node_layers` names those of its linear layers whose rows are nodes, where it has any.
 quantized: Rules[Callable[[Any], type[nn.Module]]] = Rules("quantized")
 # The axis of the outputs in all of a layer's weights, which may be counted from the end.
 output_axis: Rules[Callable[[Any], int]] = Rules("output_axis")
+
+
+def axis_of_outputs(layer: nn.Module) -> int:
+    """The axis of the outputs in a layer's weights."""
+    rule = output_axis.of(layer)
+    return 0 if rule is None else rule(layer)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gnn.errors import SettingError
 from gnn.layers.csr_matrix import CsrMatrix
+from gnn.layers.rules import output_axis
 from gnn.layers.spline_basis import spline_basis
 
 
@@ -125,3 +126,6 @@ class SplineConvolution(nn.Module):
         if self.lin is not None:
             out = out + projected[:, -1]
         return out if self.bias is None else out + self.bias
+
+
+output_axis.register(SplineConvolution, any_subclass=True)(lambda _layer: -1)

@@ -1,18 +1,5 @@
 """The architectures that are compressed, one a file."""
 
-from gnn.models import gcn as _gcn  # noqa: F401  (registers itself)
-from gnn.models import gcn_readout as _gcn_readout  # noqa: F401  (registers itself)
-from gnn.models import gin as _gin  # noqa: F401  (registers itself)
-from gnn.models import gnnnet as _gnnnet  # noqa: F401  (registers itself)
-from gnn.models import graphconv as _graphconv  # noqa: F401  (registers itself)
-from gnn.models import graphsage as _graphsage  # noqa: F401  (registers itself)
-from gnn.models import hgpsl as _hgpsl  # noqa: F401  (registers itself)
-from gnn.models import ness as _ness  # noqa: F401  (registers itself)
-from gnn.models import sage_readout as _sage_readout  # noqa: F401  (registers itself)
-from gnn.models import spline as _spline  # noqa: F401  (registers itself)
-from gnn.models import ssp as _ssp  # noqa: F401  (registers itself)
-from gnn.models import supergat_readout as _supergat_readout  # noqa: F401  (registers itself)
-from gnn.models import walkpooling as _walkpooling  # noqa: F401  (registers itself)
 from gnn.models.bare import bare_model, fp32_model, runnable_model, unwrapped_model
 from gnn.models.families import GraphClassifier, LinkPredictor, NodeClassifier
 from gnn.models.registry import (
@@ -23,6 +10,9 @@ from gnn.models.registry import (
     build_model_for,
     settings_mapping,
 )
+from gnn.registry import import_parts
+
+import_parts(__name__, __path__)
 
 __all__ = [
     "MODELS",

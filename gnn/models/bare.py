@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -67,6 +68,8 @@ def fp32_model(model: Model) -> Model:
 
 def _with_numbers(model: Model) -> Model:
     for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise SettingError(f"parameter {name!r} has no size before the first pass; run the model once")
         if parameter.is_meta:
             raise SettingError(f"parameter {name!r} is on device meta and has no numbers; build the model without it")
     return model

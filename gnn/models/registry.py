@@ -41,7 +41,7 @@ class RegisteredModel:
 
     The class method `for_task` of `settings_class` gives the sizes that fit a task. `paper_recipe` is for models whose
     official code is trained in another way than what was best on validation. `fp32_layers` names the layers that stay
-    in FP32 when the others are quantized.
+    in FP32 when the others are quantized, `fp32_sites` the places that groups of nodes leave so as well.
     """
 
     build: Callable[[Any], GraphModel]
@@ -50,6 +50,7 @@ class RegisteredModel:
     recipe: Recipe
     paper_recipe: Recipe | None = None
     fp32_layers: tuple[str, ...] = ()
+    fp32_sites: tuple[str, ...] = ()
 
     def recipe_for(self, task: Task) -> Recipe:
         """How the model is trained on a task: as tuned, or as the official code does under the paper's protocol."""

@@ -23,16 +23,20 @@ class Agreement:
     largest_difference: float
     largest_logit: float
 
+    @classmethod
+    def of(cls, integer: Tensor, simulated: Tensor) -> "Agreement":
+        """Compare logits of an integer model with those of the model that it was converted from."""
+        return cls(
+            classes=float((_classes(integer) == _classes(simulated)).double().mean()),
+            identical=float((integer == simulated).double().mean()),
+            largest_difference=float((integer - simulated).abs().max()),
+            largest_logit=float(simulated.abs().max()),
+        )
+
 
 def agreement(integer: GraphModel, simulated: GraphModel, task: Task) -> Agreement:
-    """Compare the logits of an integer model with those of the model that it was converted from."""
-    ours, theirs = (_logits(model, task) for model in (integer, simulated))
-    return Agreement(
-        classes=float((_classes(ours) == _classes(theirs)).double().mean()),
-        identical=float((ours == theirs).double().mean()),
-        largest_difference=float((ours - theirs).abs().max()),
-        largest_logit=float(theirs.abs().max()),
-    )
+    """Compare the logits of both models on the test part of a task."""
+    return Agreement.of(_logits(integer, task), _logits(simulated, task))
 
 
 @torch.no_grad()

@@ -1,22 +1,22 @@
 """How a model was quantized, as a file holds it, and the empty integer model that it makes."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeVar, get_args
 
 from torch import nn
 
 from gnn.errors import SettingError
-from gnn.models import GraphModel
 from gnn.quantization.channel_scheme import ChannelScheme
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.fake_quantize import require_bit_width
-from gnn.quantization.integer_model import convert
+from gnn.quantization.integer_model import convert, idle_inputs
 from gnn.quantization.node_group_scheme import NodeGroupScheme
 from gnn.quantization.quantized_model import quantize_model
 from gnn.quantization.range_scheme import RangeScheme
 from gnn.quantization.scheme import Scheme
 from gnn.quantization.tensor_quantizer import TensorQuantizerSettings
 
+Model = TypeVar("Model", bound=nn.Module)
 Kind = Literal["range", "channel", "node-group"]
 MOST_GROUPS = 2**16
 
@@ -62,24 +62,24 @@ class Quantization:
 
     def apply(
         self,
-        model: GraphModel,
+        model: Model,
         settings: TensorQuantizerSettings | None = None,
         protection: DegreeProtection | None = None,
-    ) -> GraphModel:
+    ) -> Model:
         """Give a model its quantizers, in place."""
         model = quantize_model(model, self.scheme(settings, protection), self.fp32_layers)
         modules = dict(model.named_modules())
         for site in self.fp32_sites:
             if not hasattr(modules.get(site), "codes"):
                 raise SettingError(f"place {site!r} is to stay in FP32, but nothing is quantized there; check its name")
-            layer, _, place = site.rpartition(".")
-            setattr(modules[layer], place, nn.Identity())
+            model.set_submodule(site, nn.Identity())
         return model
 
-    def to_integers(self, model: GraphModel, *, structure_only: bool = False) -> GraphModel:
-        """A quantized model as one that runs on integers and says how it was made."""
-        integer = convert(model, structure_bits=self.bit_width if structure_only else None)
-        integer.quantization = self
+    def to_integers(self, model: Model, *, structure_only: bool = False) -> Model:
+        """A quantized model as one that runs on integers and, in its field `quantization`, says how it was made."""
+        integer: Any = convert(model, structure_bits=self.bit_width if structure_only else None)
+        idle = [] if structure_only else idle_inputs(model)
+        integer.quantization = replace(self, fp32_sites=(*self.fp32_sites, *idle))
         return integer
 
     def mapping(self) -> dict[str, Any]:
@@ -87,6 +87,6 @@ class Quantization:
         return asdict(self)
 
 
-def empty_integer_model(plain: GraphModel, quantization: Quantization) -> GraphModel:
+def empty_integer_model(plain: Model, quantization: Quantization) -> Model:
     """The integer model that a plain one and a description make, for a state to be read into."""
     return quantization.to_integers(quantization.apply(plain), structure_only=True)

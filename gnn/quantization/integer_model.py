@@ -1,80 +1,108 @@
 """From a trained quantized model to one that runs on integers, and back to plain weights."""
 
 import copy
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from gnn.errors import SettingError
-from gnn.models import MODELS, GraphModel, unwrapped_model
+from gnn.layers.rules import axis_of_outputs, quantized
+from gnn.models import unwrapped_model
 from gnn.quantization.integer_layers import IntegerAggregation, IntegerProduct
 from gnn.quantization.integer_weight import IntegerWeight
-from gnn.quantization.layers import QuantizedSplineConvolution
-from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
+from gnn.quantization.learned_quantizer import LearnedQuantizer
 from gnn.quantization.product import Aggregation, Product
 from gnn.quantization.pyg_layers import QuantizedMessagePassing
-from gnn.quantization.quantized_model import OUTPUT_LAST
+from gnn.quantization.quantized_model import nothing_to_quantize, taken_weights, weights_in_fp32, within
+from gnn.quantization.tensor_quantizer import TensorQuantizer
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def convert(model: GraphModel, *, structure_bits: int | None = None) -> GraphModel:
+def convert(model: Model, *, structure_bits: int | None = None) -> Model:
     """A copy of a quantized model with integer weights, integer products and integer sums over neighbours.
 
     It computes what the model computes in evaluation, up to the rounding of FP32 sums in the simulation, which may move
-    a number that lies between two steps of the next grid by one step. With `structure_bits` only its structure is made,
-    with weights of so many bits, for a state to be read into. Raises `SettingError` naming a layer that cannot be
-    converted.
+    a number that lies between two steps of the next grid by one step. What no integers can take over stays in FP32 as
+    it was simulated, and `untouched_layers` says why. With `structure_bits` only the structure is made, with weights of
+    so many bits, for a state to be read into. Raises `SettingError` where no product runs on integers.
     """
     integer = copy.deepcopy(unwrapped_model(model)).eval()
-    for name, layer in list(integer.named_modules()):
-        if isinstance(layer, NodeQuantizer | ChannelQuantizer) and structure_bits is None:
+    if structure_bits is None:
+        for place in idle_inputs(integer):
+            integer.set_submodule(place, nn.Identity())
+    for layer in list(integer.modules()):
+        if isinstance(layer, LearnedQuantizer) and structure_bits is None:
             layer.settle()
         if isinstance(layer, QuantizedMessagePassing):
-            raise SettingError(
-                f"layer {name!r} is a {type(layer).__name__} of PyG, which cannot be converted to integers; use the "
-                "graph convolutions of gnn.layers"
-            )
+            layer.on_integers = not isinstance(layer.messages, nn.Identity) and layer.left_in_fp32 is None
         for place, part in list(layer.named_children()):
-            if isinstance(part, Product):
-                setattr(layer, place, _integer_product(name, layer, part, structure_bits=structure_bits))
+            if isinstance(part, Product) and hasattr(part.inputs, "codes"):
+                held = [_integer_weight(*taken, part, structure_bits) for taken in taken_weights(layer, part)]
+                setattr(layer, place, IntegerProduct(part, held, list(part.weights)))
             elif isinstance(part, Aggregation) and not isinstance(part.messages, nn.Identity):
                 setattr(layer, place, IntegerAggregation(part, returns_messages=getattr(layer, "sends_itself", False)))
-    if left := [name for name, layer in integer.named_modules() if parametrize.is_parametrized(layer)]:
-        raise SettingError(f"layer {left[0]!r} has quantized weights that no integer product takes; exempt it")
+    for layer in list(integer.modules()):
+        if "parametrizations" in layer._modules:
+            _leave_parametrizations(layer, structure_only=structure_bits is not None)
+    if not is_integer(integer):
+        raise nothing_to_quantize(integer, untouched_layers(integer))
     return integer
 
 
-def _integer_product(name: str, layer: nn.Module, product: Product, *, structure_bits: int | None) -> IntegerProduct:
-    if not hasattr(product.inputs, "codes"):
-        raise SettingError(f"the inputs of layer {name!r} are not quantized, so it cannot be converted; exempt it")
-    owners = [(layer, _weight_of(layer), "")]
-    if isinstance(layer, QuantizedSplineConvolution) and layer.lin is not None:
-        owners.append((layer.lin, "weight", "lin."))
-    weights = []
-    for owner, weight, _ in owners:
-        weights.append(_integer_weight(owner, weight, structure_bits=structure_bits))
-    return IntegerProduct(product, weights, [f"{prefix}{weight}" for _, weight, prefix in owners])
+def idle_inputs(model: nn.Module) -> list[str]:
+    """The quantizers of inputs that never saw any: their layers were not called, and others may read their weights."""
+    return [
+        f"{name}.inputs"
+        for name, part in unwrapped_model(model).named_modules()
+        if isinstance(part, Product) and isinstance(part.inputs, TensorQuantizer) and not part.inputs.seen
+    ]
 
 
-def _weight_of(layer: Any) -> str:  # noqa: ANN401
-    """The name of the weight that a layer's product takes; asking for the weight itself would quantize it."""
-    return "att" if "att" in getattr(layer, "parametrizations", {}) else "weight"
-
-
-def _integer_weight(owner: Any, name: str, *, structure_bits: int | None) -> IntegerWeight:  # noqa: ANN401
-    """Take the weight out of its layer, as codes."""
+def _integer_weight(owner: Any, name: str, product: Product, structure_bits: int | None) -> IntegerWeight:  # noqa: ANN401
+    """Take a weight out of its layer, as codes."""
     quantizer, weight = owner.parametrizations[name][0], owner.parametrizations[name].original
-    axis = -1 if isinstance(owner, OUTPUT_LAST) else 0
-    outputs = 2 if name == "att" else weight.shape[axis]
     bit_width = structure_bits or quantizer.weight_bits
-    held = IntegerWeight(weight.shape, axis, bit_width, quantizer.scales, outputs)
+    held = IntegerWeight(weight.shape, axis_of_outputs(owner), bit_width, quantizer.scales, product.out_channels)
     if structure_bits is None:
         held.hold(quantizer, weight.detach())
-    # torch's way of taking a parametrization off would take it from every copy of the layer, too.
-    del owner.parametrizations
-    owner.__class__ = type(owner).__base__  # pyright: ignore[reportAttributeAccessIssue]
+    del owner.parametrizations[name]
     return held
+
+
+@torch.no_grad()
+def _leave_parametrizations(layer: Any, *, structure_only: bool) -> None:  # noqa: ANN401
+    """Make plain parameters, at their quantized values, of the weights that no product took."""
+    # A weight that was never read has no range.
+    left = {
+        name: weight.original if structure_only or not getattr(weight[0], "seen", True) else weight()
+        for name, weight in layer.parametrizations.items()
+    }
+    # torch's way of taking a parametrization off would take it from every copy of the layer, too.
+    del layer.parametrizations
+    layer.__class__ = type(layer).__base__
+    for name, value in left.items():
+        layer.register_parameter(name, nn.Parameter(value))
+
+
+def untouched_layers(integer: nn.Module, asked: Iterable[str] = ()) -> dict[str, str]:
+    """Why layers of a converted model compute in FP32, but for those in the layers that were `asked` to."""
+    weights: dict[str, list[str]] = {}
+    for layer, _, weight in (name.rpartition(".") for name in weights_in_fp32(integer)):
+        weights.setdefault(layer, []).append(weight)
+    reasons = {name: _reason(layer, weights.get(name, [])) for name, layer in integer.named_modules()}
+    return {name: reason for name, reason in reasons.items() if reason and not within(name, asked)}
+
+
+def _reason(layer: nn.Module, weights: list[str]) -> str:
+    """Why a layer with these weights in FP32 computes in it, nothing where it does not."""
+    names = f"no integer product takes {' and '.join(weights)}, which stay{'s' * (len(weights) == 1)} in FP32"
+    if isinstance(layer, QuantizedMessagePassing):
+        return "; ".join(reason for reason in (names if weights else None, layer.left_in_fp32) if reason)
+    if weights and hasattr(layer, "add_quantizers"):
+        return f"{names}: nothing quantized came in while ranges were learned"
+    return quantized.reason(layer) if weights else ""
 
 
 def is_integer(model: nn.Module) -> bool:
@@ -82,10 +110,10 @@ def is_integer(model: nn.Module) -> bool:
     return any(isinstance(module, IntegerProduct) for module in model.modules())
 
 
-def integer_weights(model: nn.Module) -> dict[str, IntegerWeight]:
+def integer_weights(model: nn.Module, *, under_every_name: bool = False) -> dict[str, IntegerWeight]:
     """The integer weights of a converted model by the names that the weights had."""
     found = {}
-    for path, module in model.named_modules():
+    for path, module in model.named_modules(remove_duplicate=not under_every_name):
         if isinstance(module, IntegerProduct):
             layer = path.rpartition(".")[0]
             for name, weight in zip(module.names, module.weights, strict=True):
@@ -99,23 +127,22 @@ def dequantized_state(model: nn.Module) -> dict[str, Tensor]:
 
     It is the state of a plain model of the same architecture.
     """
-    inner = {
+    inner = tuple(
         f"{path}."
-        for path, module in model.named_modules()
-        if isinstance(module, IntegerProduct | IntegerAggregation | Aggregation) or path.endswith("updates")
-    }
-    plain = {name: value for name, value in model.state_dict().items() if not name.startswith(tuple(inner))}
-    return plain | {name: weight.dequantize() for name, weight in integer_weights(model).items()}
+        for path, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, IntegerProduct | Product | IntegerAggregation | Aggregation)
+        or hasattr(type(module), "codes")
+    )
+    plain = {name: value for name, value in model.state_dict().items() if not name.startswith(inner)}
+    held = integer_weights(model, under_every_name=True)
+    return plain | {name: weight.dequantize() for name, weight in held.items()}
 
 
-def plain_model(model: GraphModel) -> GraphModel:
+def plain_model(model: Model) -> Model:
     """The model itself or, for a converted one, the plain model with the same weights in FP32."""
     model = unwrapped_model(model)
-    if model.quantization is None:
+    if not is_integer(model):
         return model
-    architectures = [MODELS[name].build for name in MODELS]
-    architecture = next(kind for kind in type(model).__mro__ if kind in architectures)
-    with torch.device("meta"):
-        plain = architecture(model.settings)
+    plain = copy.deepcopy(model.__dict__["plain_structure"])
     plain.load_state_dict(dequantized_state(model), assign=True)
     return plain.eval()

@@ -16,12 +16,23 @@ from gnn.quantization.tensor_quantizer import TensorQuantizer
 class Product(nn.Module):
     """features(inputs(x) W + b), with a quantizer before and one after; weights are quantized where they are kept.
 
+    `weights` names those of its layer that it takes, side by side; of the layer within, as in "lin.weight", it takes
+    all there is.
     Shapes: x [rows, in_channels], dense or a `CsrMatrix`, whose zeros stay zeros; weight() [in_channels, out_channels];
     bias [out_channels].
     """
 
-    def __init__(self, scheme: Scheme, in_channels: int, out_channels: int, *, of_nodes: bool) -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        in_channels: int,
+        out_channels: int,
+        *,
+        of_nodes: bool,
+        weights: tuple[str, ...] = ("weight",),
+    ) -> None:
         super().__init__()
+        self.out_channels, self.weights = out_channels, weights
         self.inputs = quantizer_at(scheme, Site("inputs", in_channels, of_nodes))
         self.features = quantizer_at(scheme, Site("features", out_channels, of_nodes))
 

@@ -3,24 +3,21 @@
 from functools import lru_cache
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
-from gnn.quantization.product import Product
+from gnn.layers.rules import full_name, quantized
+from gnn.quantization.layers import LinearQuantizers
 from gnn.quantization.scheme import Scheme, Site, quantizer_at
 from gnn.quantization.tensor_quantizer import TensorQuantizer
 
+MESSAGE_PASSING = "torch_geometric.nn.conv.message_passing.MessagePassing"
+# They give the same of whole numbers, scaled afterwards, as of the numbers themselves.
+OF_WHOLE_NUMBERS = tuple(f"torch_geometric.nn.aggr.basic.{name}Aggregation" for name in ("Sum", "Mean", "Max", "Min"))
 
-class QuantizedPygLinear(nn.Module):
-    """What PyG's `Linear` and a linear layer of torch have in common, with quantizers; PyG's is no `nn.Linear`."""
 
-    product: Product
-    weight: Tensor
-    bias: Tensor | None
-
-    def add_quantizers(self, scheme: Scheme, *, of_nodes: bool = False) -> None:
-        """What makes a linear layer of the same parameters a quantized one."""
-        out_channels, in_channels = self.weight.shape
-        self.product = Product(scheme, in_channels, out_channels, of_nodes=of_nodes)
+class QuantizedPygLinear(LinearQuantizers):
+    """A linear layer of PyG, which is no `nn.Linear`, with quantizers."""
 
     def _save_to_state_dict(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
         # PyG's own would ask for the weight and store it a second time, quantized.
@@ -29,34 +26,49 @@ class QuantizedPygLinear(nn.Module):
     def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
         nn.Module._load_from_state_dict(self, *arguments, **named)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform rows [rows, in_channels] -> [rows, out_channels]."""
-        return self.product(x, lambda: self.weight.t(), self.bias)  # noqa: PLW0108  (integers have no weight to ask)
-
 
 class QuantizedMessagePassing(nn.Module):
     """Messages, sums and updates of a PyG convolution on grids.
 
-    Here a message is what PyG's `message` gives for an edge, so that attention and edge weights are in it. Source:
-    Degree-Quant, dq/baseline_quant.py, MessagePassingQuant.
+    Here a message is what PyG's `message` gives for an edge, so that attention and edge weights are in it. With
+    `on_integers` messages are whole numbers until they are aggregated, where `left_in_fp32` sees no reason against it.
+    Source: Degree-Quant, dq/baseline_quant.py, MessagePassingQuant.
     """
 
     messages: nn.Module
     aggregates: nn.Module
     updates: nn.Module
+    on_integers: bool = False
 
     def add_quantizers(self, scheme: Scheme) -> None:
         """What makes a convolution of the same parameters a quantized one."""
         for place in ("messages", "aggregates", "updates"):
             self.add_module(place, quantizer_at(scheme, Site(place, of_nodes=True)))
+        # Sparse adjacencies would have PyG multiply with them, past `message`.
+        self.fuse = False
+
+    @property
+    def left_in_fp32(self) -> str | None:
+        """Why quantized messages are aggregated in FP32, None where they are not."""
+        kinds = (kind for kind in type(self).__mro__ if kind is not QuantizedMessagePassing)
+        owner = next(kind for kind in kinds if "aggregate" in vars(kind))
+        aggregation = type(cast(Any, self).aggr_module)
+        if isinstance(self.messages, nn.Identity):
+            return None
+        if full_name(owner) != MESSAGE_PASSING:
+            return f"{owner.__name__} aggregates messages in its own way, so they stay fake-quantized in FP32"
+        if full_name(aggregation) not in OF_WHOLE_NUMBERS:
+            return f"{aggregation.__name__} needs messages in FP32, where they stay fake-quantized"
+        return None
 
     def _set_jittable_templates(self, *_arguments: Any, **_named: Any) -> None:  # noqa: ANN401
         # A copy would have PyG write its own `propagate` into this class, over the one below.
         pass
 
-    def propagate(self, edge_index: Tensor, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
+    def propagate(self, edge_index: Any, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
         """PyG's propagation, with the sources known to the quantizer of messages."""
-        self._source = edge_index[0]
+        dense = isinstance(edge_index, Tensor) and edge_index.layout is torch.strided
+        self._source = edge_index[0] if dense else None
         try:
             return cast(Any, super()).propagate(edge_index, *arguments, **named)
         finally:
@@ -65,26 +77,36 @@ class QuantizedMessagePassing(nn.Module):
     def message(self, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
         """PyG's messages, [edges, ...], quantized."""
         messages = cast(Any, super()).message(*arguments, **named)
-        if isinstance(self.messages, TensorQuantizer):
-            return self.messages(messages, node_of_row=self._source)
-        return self.messages(messages)
+        if not isinstance(self.messages, TensorQuantizer):
+            return self.messages(messages)
+        if self.on_integers and messages.numel():
+            held = self.messages.codes(messages)
+            return held.codes.sub_(held.zero_point)
+        return self.messages(messages, node_of_row=self._source)
 
     def aggregate(self, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
         """PyG's sums, [nodes, ...], quantized."""
-        return self.aggregates(cast(Any, super()).aggregate(*arguments, **named))
+        sums = cast(Any, super()).aggregate(*arguments, **named)
+        if self.on_integers and cast(TensorQuantizer, self.messages).seen:
+            sums = sums * cast(TensorQuantizer, self.messages).grid.scale
+        return self.aggregates(sums)
 
-    def forward(self, *arguments: Any, **named: Any) -> Tensor:  # noqa: ANN401
-        """PyG's convolution, quantized."""
-        return self.updates(super().forward(*arguments, **named))  # pyright: ignore[reportAttributeAccessIssue]
+    def forward(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        """PyG's convolution, quantized; what it may give besides, such as attention, stays as it is."""
+        out = cast(Any, super()).forward(*arguments, **named)
+        return (self.updates(out[0]), *out[1:]) if isinstance(out, tuple) else self.updates(out)
 
 
 @lru_cache
-def pyg_counterpart(layer: type[nn.Module]) -> type[nn.Module] | None:
-    """The quantized class of a layer from PyG, None for anything else."""
-    # PyG takes seconds to import; who has a layer of it has it imported.
-    ancestors = {f"{kind.__module__}.{kind.__qualname__}" for kind in layer.__mro__}
-    if "torch_geometric.nn.dense.linear.Linear" in ancestors:
-        return type(f"Quantized{layer.__name__}", (QuantizedPygLinear, layer), {})
-    if "torch_geometric.nn.conv.message_passing.MessagePassing" in ancestors:
-        return type(f"Quantized{layer.__name__}", (QuantizedMessagePassing, layer), {})
-    return None
+def _counterpart(quantizers: type[nn.Module], layer: type[nn.Module]) -> type[nn.Module]:
+    return type(f"Quantized{layer.__name__}", (quantizers, layer), {})
+
+
+@quantized.register("torch_geometric.nn.dense.linear.Linear")
+def _linear(layer: nn.Module) -> type[nn.Module]:
+    return _counterpart(QuantizedPygLinear, type(layer))
+
+
+@quantized.register(MESSAGE_PASSING, any_subclass=True)
+def _message_passing(layer: nn.Module) -> type[nn.Module]:
+    return _counterpart(QuantizedMessagePassing, type(layer))

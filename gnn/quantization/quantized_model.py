@@ -1,84 +1,100 @@
 """A model with quantizers at every place that a scheme names."""
 
+import copy
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gnn.errors import SettingError
-from gnn.layers import GraphConvolution, SplineConvolution
-from gnn.layers.hgpsl_convolution import HgpSlConvolution
-from gnn.layers.hgpsl_pool import HgpSlPool
+from gnn.layers.rules import axis_of_outputs, quantized
 from gnn.models import GraphModel, bare_model
-from gnn.models.gin import GinConvolution
-from gnn.models.ness import Ness
-from gnn.models.walkpooling import WalkPoolingNet
-from gnn.quantization.layers import (
-    QuantizedGinConvolution,
-    QuantizedGraphConvolution,
-    QuantizedHgpSlConvolution,
-    QuantizedHgpSlPool,
-    QuantizedLinear,
-    QuantizedNess,
-    QuantizedSplineConvolution,
-    QuantizedWalkPoolingNet,
-)
-from gnn.quantization.pyg_layers import pyg_counterpart
+from gnn.quantization import layers as _layers  # noqa: F401  (registers its counterparts)
+from gnn.quantization import pyg_layers as _pyg_layers  # noqa: F401  (registers its counterparts)
+from gnn.quantization.product import Product
 from gnn.quantization.scheme import LayerScheme, Scheme
 from gnn.quantization.tensor_quantizer import TensorQuantizer
 from gnn.tasks import Task
 
-_COUNTERPARTS: dict[type[nn.Module], type[nn.Module]] = {
-    GinConvolution: QuantizedGinConvolution,
-    GraphConvolution: QuantizedGraphConvolution,
-    HgpSlConvolution: QuantizedHgpSlConvolution,
-    HgpSlPool: QuantizedHgpSlPool,
-    Ness: QuantizedNess,
-    SplineConvolution: QuantizedSplineConvolution,
-    WalkPoolingNet: QuantizedWalkPoolingNet,
-    nn.Linear: QuantizedLinear,
-}
-# Their weights have the output channels last, everything else has them first, as nn.Linear.
-OUTPUT_LAST = (SplineConvolution, HgpSlConvolution)
-# Their linear layers work on nodes; those of a GIN's MLP are not told, as in the reference.
-_OWNERS = (GraphConvolution, Ness)
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def quantize_model(model: GraphModel, scheme: Scheme, exempt: Iterable[str] = ()) -> GraphModel:
+def quantize_model(model: Model, scheme: Scheme, exempt: Iterable[str] = ()) -> Model:
     """Give a model the quantizers of a scheme, in place; its parameters stay the same objects.
 
-    Every weight of two dimensions or more is quantized wherever it is read, and every layer becomes its quantized
-    counterpart; the layers named in `exempt` stay in FP32 with all that is in them. Raises `SettingError` for a layer
-    with weights that has no counterpart, so that none slips through, and for an exempt layer that does not exist.
+    Every layer that `gnn.layers.rules.quantized` knows becomes its quantized counterpart, and its weights of two
+    dimensions or more are quantized wherever they are read. All others stay in FP32, and so do the layers named in
+    `exempt` with all that is in them. Raises `SettingError` for an exempt layer that does not exist, and where nothing
+    would be quantized.
     """
     model, exempt = bare_model(model), tuple(exempt)
     layers = dict(model.named_modules())
-    in_fp32 = {name for name in layers for kept in exempt if name == kept or name.startswith(f"{kept}.")}
     if unknown := [name for name in exempt if name not in layers]:
         raise SettingError(f"layer {unknown[0]!r} is to stay in FP32, but {type(model).__name__} has no such layer")
-    of_nodes = {id(layer.lin) for layer in layers.values() if isinstance(layer, _OWNERS)}
-    owned = {id(layer.lin) for layer in layers.values() if isinstance(layer, SplineConvolution)}
+    layers = {name: layer for name, layer in layers.items() if not within(name, exempt)}
+    if not any(_weights(layer) and quantized.of(layer) for layer in layers.values()):
+        raise nothing_to_quantize(
+            model, {name: quantized.reason(layer) for name, layer in layers.items() if _weights(layer)}
+        )
+    # Set as an attribute, it would be taken for a part of the model.
+    model.__dict__["plain_structure"] = _structure(model)
+    of_nodes: set[int] = set()
+    taken_over: set[int] = set()
     for name, layer in layers.items():
-        if name in in_fp32:
+        if (rule := quantized.of(layer)) is None:
             continue
-        weights = [weight for weight, parameter in layer.named_parameters(recurse=False) if parameter.dim() >= 2]
-        counterpart = _COUNTERPARTS.get(type(layer)) or pyg_counterpart(type(layer))
-        if counterpart is None and weights:
-            raise SettingError(f"layer {name!r} is a {type(layer).__name__}, which cannot be quantized; exempt it")
-        if counterpart is not None and id(layer) not in owned:
-            _convert(layer, counterpart, LayerScheme(scheme, name), {"of_nodes": True} if id(layer) in of_nodes else {})
-        axis = -1 if isinstance(layer, OUTPUT_LAST) else 0
+        weights = _weights(layer)
+        if id(layer) not in taken_over:
+            options = {"of_nodes": True} if id(layer) in of_nodes else {}
+            _convert(layer, rule(layer), LayerScheme(scheme, name), options)
+            of_nodes |= {id(layer.get_submodule(part)) for part in getattr(layer, "node_layers", ())}
+            taken_over |= {id(owner) for part in layer.children() for owner, _ in taken_weights(layer, part)}
         for weight in weights:
-            quantizer = scheme.for_weights(getattr(layer, weight), axis)
+            quantizer = scheme.for_weights(getattr(layer, weight), axis_of_outputs(layer))
             # Its checks would show the weight to the quantizer once before training does.
             parametrize.register_parametrization(layer, weight, quantizer, unsafe=True)
     for layer in layers.values():
-        if isinstance(layer, nn.Sequential):
+        # A subclass may do something else with what comes before its ReLU.
+        if type(layer) is nn.Sequential:
             _rectify_where_quantized(layer)
     return model
+
+
+def within(name: str, layers: Iterable[str]) -> bool:
+    """Whether a module is one of some layers or in one of them, by their names."""
+    return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+
+
+def nothing_to_quantize(model: nn.Module, reasons: dict[str, str]) -> SettingError:
+    """What to raise for a model of which nothing is quantized; `reasons` say why, by layer."""
+    name, reason = next(iter(reasons.items()), ("", "it has no weights of two dimensions or more"))
+    return SettingError(
+        f"nothing of {type(model).__name__} can be quantized: layer {name!r} stays in FP32, as {reason}"
+    )
+
+
+def taken_weights(layer: nn.Module, part: nn.Module) -> list[tuple[nn.Module, str]]:
+    """The weights that a child of a layer multiplies with when it is a product, each as its owner and its name."""
+    names = [name.rpartition(".") for name in part.weights] if isinstance(part, Product) else []
+    return [(layer.get_submodule(owner), weight) for owner, _, weight in names]
+
+
+def _weights(layer: nn.Module) -> list[str]:
+    return [name for name, parameter in layer.named_parameters(recurse=False) if parameter.dim() >= 2]
+
+
+def _structure(model: Model) -> Model:
+    """A copy of a model whose state has shapes only."""
+    state = model.state_dict(keep_vars=True).values()
+    return copy.deepcopy(model, {id(tensor): _without_numbers(tensor) for tensor in state})
+
+
+def _without_numbers(tensor: Tensor) -> Tensor:
+    shape = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(shape, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else shape
 
 
 def _rectify_where_quantized(layers: nn.Sequential) -> None:

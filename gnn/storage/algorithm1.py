@@ -3,9 +3,10 @@
 import io
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gnn.models import bare_model
+from gnn.storage.layout import tensor_state
 
 
 def algorithm1_state(model: nn.Module) -> dict[str, dict[str, object]]:
@@ -16,7 +17,7 @@ def algorithm1_state(model: nn.Module) -> dict[str, dict[str, object]]:
     without any non-zero value is kept whole, as printed.
     """
     state: dict[str, object] = {}
-    for name, tensor in bare_model(model).state_dict().items():
+    for name, tensor in _state(model).items():
         mask = tensor != 0
         state[name] = {"shape": tensor.shape, "values": tensor[mask]} if bool(mask.any()) else tensor
     return {"net": state}
@@ -29,7 +30,14 @@ def algorithm1_size_bytes(model: nn.Module) -> int:
 
 def dense_size_bytes(model: nn.Module) -> int:
     """Bytes of `torch.save` of the whole state dictionary, zeros included: the paper's base size."""
-    return _saved_size_bytes({"net": bare_model(model).state_dict()})
+    return _saved_size_bytes({"net": _state(model)})
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    bare = bare_model(model)
+    # It says what is no tensor or has no size yet; what it returns is no longer what `torch.save` is given.
+    tensor_state(bare)
+    return bare.state_dict()
 
 
 def _saved_size_bytes(content: object) -> int:

@@ -3,7 +3,7 @@
 from torch import nn
 
 from gnn.models import bare_model
-from gnn.storage.layout import Layout
+from gnn.storage.layout import Layout, tensor_state
 from gnn.storage.precision import PRECISIONS, lossless_bound_bytes
 from gnn.storage.state_streams import hold
 
@@ -16,9 +16,8 @@ def entropy_bound_bytes(model: nn.Module, precision: str = "fp32") -> float:
     the raw ones (see `lossless_bound_bytes`): it is the mask that is coded, and a coder that looks into the numbers,
     whose exponents repeat, stays below. Raises `StorageError` as `save` does.
     """
-    model = bare_model(model)
-    layout, state = Layout.of(model), model.state_dict()
-    held = hold(state, layout, PRECISIONS[precision])
-    weights = sum(PRECISIONS[precision].bound_bytes(weight) for weight in held.values())
-    kept = [state[name].detach().cpu().numpy() for name in (*layout.floats, *layout.others)]
-    return weights + sum(map(lossless_bound_bytes, kept))
+    model, chosen = bare_model(model), PRECISIONS[precision]
+    layout, state = Layout.of(model), tensor_state(model)
+    weights = sum(chosen.bound_bytes(weight) for _, weight in hold(state, layout, chosen))
+    kept = [state[name].cpu() for name in (*layout.floats, *layout.others)]
+    return weights + sum(lossless_bound_bytes((tensor != 0).numpy(), tensor.element_size()) for tensor in kept)

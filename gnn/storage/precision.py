@@ -9,8 +9,9 @@ import torch
 
 from gnn.errors import StorageError
 from gnn.registry import Registry
+from gnn.storage.codec import Content
 from gnn.storage.entropy import entropy_bytes
-from gnn.storage.float_bytes import join_floats, split_floats
+from gnn.storage.float_bytes import blocks, join_floats, split_floats
 
 SCALE_BYTES = 2
 
@@ -47,11 +48,11 @@ class Precision(ABC):
         """The names of the streams that hold `count` elements that are not zero, and their bytes."""
 
     @abstractmethod
-    def to_streams(self, nonzero: np.ndarray) -> dict[str, bytes]:
+    def to_streams(self, nonzero: np.ndarray) -> dict[str, Content]:
         """Streams of elements that are not zero."""
 
     @abstractmethod
-    def from_streams(self, streams: Mapping[str, bytes], count: int) -> np.ndarray:
+    def from_streams(self, streams: Mapping[str, Content], count: int) -> np.ndarray:
         """The elements that are not zero; raises `StorageError` for what is no code."""
 
 
@@ -66,26 +67,26 @@ class FloatPrecision(Precision):
     def hold(self, weight: np.ndarray) -> HeldWeight:
         """Round; in FP16 weights that are no number or above 65504 are refused."""
         with np.errstate(over="ignore"):
-            elements = weight.astype(self.element_type)
+            elements = weight.astype(self.element_type, copy=False)
         return HeldWeight(self._checked(elements), np.zeros(0, dtype=np.float32))
 
     def restore(self, held: HeldWeight) -> np.ndarray:
         """Exactly the number that was held."""
-        return self._checked(held.elements).astype(np.float32)
+        return self._checked(held.elements).astype(np.float32, copy=False)
 
     def bound_bytes(self, held: HeldWeight) -> float:
         """The entropy of the mask and the raw values that are not zero."""
-        return lossless_bound_bytes(held.elements)
+        return lossless_bound_bytes(held.elements != 0, held.elements.itemsize)
 
     def stream_sizes(self, count: int) -> dict[str, int]:
         """High bytes, with the exponents, and the others."""
         return {"weights.high": count, "weights.low": count * (self.bit_width // 8 - 1)}
 
-    def to_streams(self, nonzero: np.ndarray) -> dict[str, bytes]:
+    def to_streams(self, nonzero: np.ndarray) -> dict[str, Content]:
         """See `split_floats`."""
         return dict(zip(self.stream_sizes(0), split_floats(nonzero.view(self.bits_type)), strict=True))
 
-    def from_streams(self, streams: Mapping[str, bytes], count: int) -> np.ndarray:  # noqa: ARG002
+    def from_streams(self, streams: Mapping[str, Content], count: int) -> np.ndarray:  # noqa: ARG002
         """See `join_floats`."""
         return join_floats(streams.values(), self.bits_type).view(self.element_type)
 
@@ -142,7 +143,7 @@ class CodePrecision(Precision):
         """One stream: INT4 has two codes a byte."""
         return {"codes": (count * self.bit_width + 7) // 8}
 
-    def to_streams(self, nonzero: np.ndarray) -> dict[str, bytes]:
+    def to_streams(self, nonzero: np.ndarray) -> dict[str, Content]:
         """Codes as the numbers 0, 1, 2, 3, ... for 1, -1, 2, -2, ..., so that likely ones are next to each other."""
         codes = nonzero.astype(np.int16)
         symbols = (2 * np.abs(codes) - 2 + (codes < 0)).astype(np.uint8)
@@ -151,24 +152,26 @@ class CodePrecision(Precision):
             symbols = symbols[::2] << 4 | symbols[1::2]
         return {"codes": symbols.tobytes()}
 
-    def from_streams(self, streams: Mapping[str, bytes], count: int) -> np.ndarray:
+    def from_streams(self, streams: Mapping[str, Content], count: int) -> np.ndarray:
         """The codes; symbols beyond the largest code are refused."""
         symbols = np.frombuffer(streams["codes"], dtype=np.uint8)
         if self.bit_width == 4:
             symbols = np.stack([symbols >> 4, symbols & 15], axis=1).flatten()
         if symbols[count:].any() or (symbols >= 2 * self.largest).any():
             raise StorageError(f"holds a code outside -{self.largest} to {self.largest}")
-        symbol = np.arange(256)
-        return ((symbol // 2 + 1) * (1 - symbol % 2 * 2)).astype(np.int8)[symbols[:count]]
+        symbol, codes = np.arange(256), np.empty(count, dtype=np.int8)
+        of_symbol = ((symbol // 2 + 1) * (1 - symbol % 2 * 2)).astype(np.int8)
+        for block in blocks(count):
+            codes[block] = of_symbol[symbols[:count][block]]
+        return codes
 
 
-def lossless_bound_bytes(values: np.ndarray) -> float:
+def lossless_bound_bytes(nonzero: np.ndarray, item_bytes: int) -> float:
     """Order-0 bound of values that are kept bit for bit: the entropy of their mask and the raw ones that are not zero.
 
     n H(p) / 8 with H(p) = -p log2 p - (1 - p) log2 (1 - p) and p the share that is not zero.
     """
-    nonzero = values != 0
-    return entropy_bytes(nonzero) + int(nonzero.sum()) * values.itemsize
+    return entropy_bytes(nonzero) + int(nonzero.sum()) * item_bytes
 
 
 def scale_bits(scale: np.ndarray) -> np.ndarray:

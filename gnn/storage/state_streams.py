@@ -5,7 +5,7 @@ that are kept in FP32, and everything that is no float. Tensors share streams be
 of a few bytes; in them a weight's output channels are last, so that what died together is next to each other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from gnn.errors import StorageError
-from gnn.storage.codec import compress, decompress
+from gnn.storage.codec import Content, compress, decompress
 from gnn.storage.float_bytes import join_floats, split_floats
 from gnn.storage.layout import Layout
 from gnn.storage.nonzero_mask import decode_mask, encode_mask
 from gnn.storage.precision import HeldWeight, Precision, scale_bits, scale_of_bits
 from gnn.storage.quotation import quoted
+from gnn.tensor_bytes import tensor_bytes
 
 MASK = "mask"
 _SCALES = ("scales.high", "scales.low")
@@ -32,36 +33,54 @@ class Stream:
     """Bytes of a file, and the codec that makes more of them."""
 
     codec: str
-    blob: bytes
+    blob: Content
 
 
 def pack(state: Mapping[str, Tensor], layout: Layout, precision: Precision) -> dict[str, Stream]:
     """The streams that hold a state; those without a byte are left out. Raises `StorageError` naming a tensor."""
-    held = hold(state, layout, precision)
-    elements = _joined((weight.elements for weight in held.values()), precision.element_type)
-    floats = _joined((state[name].detach().cpu().numpy() for name in layout.floats), np.float32).view(np.uint32)
-    contents = precision.to_streams(elements[kept_elements(elements)])
+    weights, floats, scales = _Nonzero(precision.element_type), _Nonzero(np.float32), [np.zeros(0, dtype=np.float32)]
+    for _, held in hold(state, layout, precision):
+        weights.add(held.elements)
+        scales.append(held.scale)
+    for name in layout.floats:
+        floats.add(state[name].detach().cpu().numpy())
+    contents: dict[str, Content] = dict(precision.to_streams(weights.joined()))
     if precision.scaled:
-        scales = _joined((weight.scale for weight in held.values()), np.float32)
-        contents |= dict(zip(_SCALES, split_floats(scale_bits(scales)), strict=True))
-    contents |= dict(zip(_FLOATS, split_floats(floats[kept_elements(floats)]), strict=True))
-    contents[_OTHERS] = b"".join(state[name].detach().cpu().numpy().tobytes() for name in layout.others)
-    mask = np.concatenate([kept_elements(elements), kept_elements(floats)])
+        contents |= zip(_SCALES, split_floats(scale_bits(np.concatenate(scales))), strict=True)
+    contents |= zip(_FLOATS, split_floats(floats.joined().view(np.uint32)), strict=True)
+    contents[_OTHERS] = b"".join(tensor_bytes(state[name]).tobytes() for name in layout.others)
+    mask = np.concatenate([*weights.masks, *floats.masks])
     streams = {MASK: Stream(*encode_mask(mask))} if mask.any() else {}
     return streams | {name: Stream(*compress(content)) for name, content in contents.items() if content}
 
 
-def hold(state: Mapping[str, Tensor], layout: Layout, precision: Precision) -> dict[str, HeldWeight]:
+class _Nonzero:
+    """The elements of some tensors that are not zero, and which those are."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._parts: list[np.ndarray] = [np.zeros(0, dtype=dtype)]
+        self.masks: list[np.ndarray] = [np.zeros(0, dtype=bool)]
+
+    def add(self, elements: np.ndarray) -> None:
+        kept = kept_elements(elements.ravel())
+        self.masks.append(kept)
+        self._parts.append(elements.ravel()[kept])
+
+    def joined(self) -> np.ndarray:
+        joined = np.concatenate(self._parts)
+        self._parts.clear()
+        return joined
+
+
+def hold(state: Mapping[str, Tensor], layout: Layout, precision: Precision) -> Iterator[tuple[str, HeldWeight]]:
     """Every weight as a file holds it; raises `StorageError` for values that the precision has no room for."""
-    held = {}
+    if absent := next((name for name, tensor in state.items() if tensor.is_meta), None):
+        raise StorageError(f"tensor {absent!r} is on device meta and has no numbers; build the model without it")
     for name in layout.weights:
-        if state[name].is_meta:
-            raise StorageError(f"tensor {name!r} is on device meta and has no numbers; build the model without it")
         try:
-            held[name] = precision.hold(layout.matrix(name, state[name]))
+            yield name, precision.hold(layout.matrix(name, state[name]))
         except StorageError as error:
             raise StorageError(f"tensor {name!r} {error}") from error
-    return held
 
 
 def kept_elements(elements: np.ndarray) -> np.ndarray:
@@ -69,34 +88,51 @@ def kept_elements(elements: np.ndarray) -> np.ndarray:
     return elements.view(f"u{elements.itemsize}") != 0
 
 
-def unpack(streams: Mapping[str, Stream], layout: Layout, precision: Precision) -> dict[str, Tensor]:
-    """The state that was packed; raises `StorageError` naming a stream that does not fit the layout."""
+def unpack(streams: dict[str, Stream], layout: Layout, precision: Precision) -> dict[str, Tensor]:
+    """The state that was packed; raises `StorageError` naming a stream that does not fit the layout.
+
+    Streams are taken out of their mapping, so that none stays in memory when its numbers are known.
+    """
     weights = sum(prod(shape) for shape in layout.weights.values())
     floats = sum(prod(shape) for shape in layout.floats.values())
     mask = _read_mask(streams, weights + floats)
     of_weights, of_floats = mask[:weights], mask[weights:]
     sizes = _stream_sizes(layout, precision, int(of_weights.sum()), int(of_floats.sum()))
     contents = _contents(streams, sizes)
-    elements = np.zeros(weights, dtype=precision.element_type)
-    codes = {name: contents[name] for name in precision.stream_sizes(0)}
-    elements[of_weights] = precision.from_streams(codes, int(of_weights.sum()))
-    numbers = np.zeros(floats, dtype=np.uint32)
-    numbers[of_floats] = join_floats((contents[name] for name in _FLOATS), np.uint32)
+    elements = precision.from_streams(
+        {name: contents.pop(name) for name in precision.stream_sizes(0)}, int(of_weights.sum())
+    )
+    numbers = join_floats([contents.pop(name) for name in _FLOATS], np.uint32).view(np.float32)
     scale = np.zeros(0, dtype=np.float32)
     if precision.scaled:
         scale = scale_of_bits(join_floats((contents[name] for name in _SCALES), np.uint16))
     return {
-        **_weights(elements, scale, layout, precision),
-        **_floats(numbers.view(np.float32), layout),
+        **_weights(_spread(elements, of_weights, layout.weights), scale, layout, precision),
+        **{name: torch.from_numpy(array) for name, array in _spread(numbers, of_floats, layout.floats)},
         **_others(contents[_OTHERS], layout),
     }
 
 
-def _read_mask(streams: Mapping[str, Stream], count: int) -> np.ndarray:
-    if MASK not in streams:
+def _spread(
+    nonzero: np.ndarray, mask: np.ndarray, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """One tensor after the other, with zeros where the mask has none of these numbers."""
+    start, taken = 0, 0
+    for name, shape in shapes.items():
+        kept = mask[start : start + prod(shape)]
+        count = int(kept.sum())
+        elements = np.zeros(len(kept), dtype=nonzero.dtype)
+        elements[kept] = nonzero[taken : taken + count]
+        yield name, elements.reshape(shape)
+        start, taken = start + len(kept), taken + count
+
+
+def _read_mask(streams: dict[str, Stream], count: int) -> np.ndarray:
+    stream = streams.pop(MASK, None)
+    if stream is None:
         return np.zeros(count, dtype=bool)
     try:
-        return decode_mask(streams[MASK].codec, streams[MASK].blob, count)
+        return decode_mask(stream.codec, stream.blob, count)
     except StorageError as error:
         raise StorageError(f"has a stream {MASK!r} that {error}") from error
 
@@ -110,16 +146,17 @@ def _stream_sizes(layout: Layout, precision: Precision, weights: int, floats: in
     return sizes
 
 
-def _contents(streams: Mapping[str, Stream], sizes: Mapping[str, int]) -> dict[str, bytes]:
-    needed, held = {name for name, size in sizes.items() if size}, streams.keys() - {MASK}
+def _contents(streams: dict[str, Stream], sizes: Mapping[str, int]) -> dict[str, Content]:
+    needed, held = {name for name, size in sizes.items() if size}, streams.keys()
     if needed != held:
         raise StorageError(
             f"holds the streams {quoted(sorted(held))}, but its model and its mask need {sorted(needed)}"
         )
-    contents = {}
+    contents: dict[str, Content] = {}
     for name, size in sizes.items():
+        stream = streams.pop(name, Stream("stored", b""))
         try:
-            content = decompress(streams[name].codec, streams[name].blob, size) if size else b""
+            content = decompress(stream.codec, stream.blob, size)
         except StorageError as error:
             raise StorageError(f"has a stream {name!r} that {error}") from error
         if len(content) != size:
@@ -128,29 +165,22 @@ def _contents(streams: Mapping[str, Stream], sizes: Mapping[str, int]) -> dict[s
     return contents
 
 
-def _weights(elements: np.ndarray, scale: np.ndarray, layout: Layout, precision: Precision) -> dict[str, Tensor]:
-    weights, start, first_output = {}, 0, 0
-    for name in layout.weights:
-        positions, outputs = layout.matrix_shape(name)
-        matrix = elements[start : start + positions * outputs].reshape(positions, outputs)
-        held = HeldWeight(matrix, scale[first_output : first_output + outputs])
+def _weights(
+    elements: Iterator[tuple[str, np.ndarray]], scale: np.ndarray, layout: Layout, precision: Precision
+) -> dict[str, Tensor]:
+    weights, first_output = {}, 0
+    for name, weight in elements:
+        shape = layout.matrix_shape(name)
+        held = HeldWeight(weight.reshape(shape), scale[first_output : first_output + shape[1]])
         try:
             weights[name] = layout.weight(name, precision.restore(held))
         except StorageError as error:
             raise StorageError(f"tensor {name!r} {error}") from error
-        start, first_output = start + positions * outputs, first_output + outputs
+        first_output += shape[1]
     return weights
 
 
-def _floats(numbers: np.ndarray, layout: Layout) -> dict[str, Tensor]:
-    floats, start = {}, 0
-    for name, shape in layout.floats.items():
-        floats[name] = torch.from_numpy(numbers[start : start + prod(shape)].reshape(shape).copy())
-        start += prod(shape)
-    return floats
-
-
-def _others(content: bytes, layout: Layout) -> dict[str, Tensor]:
+def _others(content: Content, layout: Layout) -> dict[str, Tensor]:
     others, start = {}, 0
     for name, (dtype, shape) in layout.others.items():
         size = dtype.itemsize * prod(shape)
@@ -160,7 +190,3 @@ def _others(content: bytes, layout: Layout) -> dict[str, Tensor]:
         others[name] = torch.from_numpy(data.copy()).view(dtype).reshape(shape)
         start += size
     return others
-
-
-def _joined(arrays: Iterable[np.ndarray], dtype: type[np.generic]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype=dtype), *(array.ravel() for array in arrays)])

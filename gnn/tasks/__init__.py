@@ -1,9 +1,6 @@
 """What a model is asked: graphs, splits, loss and metric, one task a file."""
 
-from gnn.tasks import bbbp as _bbbp  # noqa: F401  (registers itself)
-from gnn.tasks import cora_link as _cora_link  # noqa: F401  (registers itself)
-from gnn.tasks import cora_node as _cora_node  # noqa: F401  (registers itself)
-from gnn.tasks import proteins as _proteins  # noqa: F401  (registers itself)
+from gnn.registry import import_parts
 from gnn.tasks.data_source import DataSearch, DataSource
 from gnn.tasks.fingerprint import fingerprint
 from gnn.tasks.graph_classification import GraphClassification
@@ -21,6 +18,8 @@ from gnn.tasks.registry import (
     task_name,
 )
 from gnn.tasks.task import PARTS, Task
+
+import_parts(__name__, __path__)
 
 __all__ = [
     "MISSING",

@@ -15,12 +15,11 @@ from gnn.artifacts import Artifact, ArtifactStore
 from gnn.errors import DatasetError
 from gnn.source_code import source_sha256
 from gnn.tasks.data_source import DataSource, RawDataset, verify
-from gnn.tasks.fingerprint import fingerprint
 from gnn.tasks.graph_classification import GraphClassification
 from gnn.tasks.graph_collection import GraphCollection
 from gnn.tasks.graph_splits import grouped_random_split, random_split, scaffold_split
 from gnn.tasks.node_classification import Split
-from gnn.tasks.planted_molecules import PlantedMolecules, plant_molecules
+from gnn.tasks.planted_graphs import BBBP_LIKE, plant_graphs
 from gnn.tasks.registry import TaskRequest, register_task
 
 if TYPE_CHECKING:
@@ -134,8 +133,8 @@ def load_bbbp(source: DataSource, store: ArtifactStore) -> Molecules:
     """
     files = {name: sha256 for name, (_, sha256) in BBBP.files.items()}
     if source.kind == "planted":
-        files = {"planted": repr(PlantedMolecules())}
-    key = {"kind": "processed", "dataset": BBBP.name, "files": files, "code": source_sha256("tasks")}
+        files = {"planted": repr(BBBP_LIKE)}
+    key = {"kind": "processed", "dataset": BBBP.name, "files": files, "code": source_sha256(_process)}
     artifact = store.load_or_build(key, lambda: _process(source))
     tensors = dict(artifact.tensors)
     molecule, scaffold = tensors.pop("molecule"), tensors.pop("scaffold")
@@ -144,7 +143,7 @@ def load_bbbp(source: DataSource, store: ArtifactStore) -> Molecules:
 
 
 def _process(source: DataSource) -> Artifact:
-    molecules = _plant() if source.kind == "planted" else _read(source)
+    molecules = Molecules(*plant_graphs(BBBP_LIKE), ()) if source.kind == "planted" else _read(source)
     tensors = molecules.collection.tensors | {"molecule": molecules.molecule, "scaffold": molecules.scaffold}
     return Artifact(tensors, {"skipped": json.dumps([asdict(row) for row in molecules.skipped])})
 
@@ -159,13 +158,6 @@ def _task(request: TaskRequest, protocol: str, molecules: Molecules, split: Spli
         classes=int(molecules.collection.labels.max()) + 1,
         molecule=molecules.molecule,
     )
-
-
-def _plant() -> Molecules:
-    collection, scaffold = plant_molecules(PlantedMolecules())
-    graphs = [collection.select(torch.tensor([graph])) for graph in range(len(scaffold))]
-    same = _number(fingerprint({"features": graph.features, "edge_index": graph.edge_index}) for graph in graphs)
-    return Molecules(collection, same, scaffold, ())
 
 
 def _read(source: DataSource) -> Molecules:

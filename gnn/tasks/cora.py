@@ -1,6 +1,5 @@
 """Cora's raw files."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import cast
 
@@ -41,19 +40,15 @@ def load_cora(source: DataSource, store: ArtifactStore) -> CitationTensors:
     files = {name: sha256 for name, (_, sha256) in CORA.files.items()}
     if source.kind == "planted":
         files = {"planted": repr(PlantedCitationGraph())}
-    key = {"kind": "processed", "dataset": CORA.name, "files": files, "code": source_sha256("tasks")}
-    artifact = store.load_or_build(key, lambda: _process(source))
-    tensors = {field.name: artifact.tensors[field.name] for field in fields(CitationTensors) if field.name != "shape"}
-    nodes, features = artifact.tensors["shape"].tolist()
+    key = {"kind": "processed", "dataset": CORA.name, "files": files, "code": source_sha256(_process)}
+    tensors = dict(store.load_or_build(key, lambda: _process(source)).tensors)
+    nodes, features = tensors.pop("shape").tolist()
     return CitationTensors(**tensors, shape=(nodes, features))
 
 
 def _process(source: DataSource) -> Artifact:
     tensors = plant_citation_graph(PlantedCitationGraph()) if source.kind == "planted" else _read(source)
-    content: dict[str, Tensor] = {
-        field.name: getattr(tensors, field.name) for field in fields(tensors) if field.name != "shape"
-    }
-    return Artifact({**content, "shape": torch.tensor(tensors.shape)})
+    return Artifact({**vars(tensors), "shape": torch.tensor(tensors.shape)})
 
 
 def _read(source: DataSource) -> CitationTensors:

@@ -60,6 +60,10 @@ class GraphClassification(Task):
                 batches.append(graphs)
         yield from map(self.collection.select, batches)
 
+    def in_degree(self, part: str | None = None) -> Tensor | None:
+        """Incoming edges of every node of one part's graphs."""
+        return None if part is None else self.batch(part).adjacency.row_pointer.diff()
+
     def loss(self, outputs: Tensor, part: str) -> Tensor:
         """Mean cross-entropy of one part; outputs [graphs of the part, classes]."""
         return functional.cross_entropy(outputs, self.labels(part))

@@ -100,6 +100,10 @@ class LinkPrediction(Task):
             )
         return positive.amin(0) * self.nodes + positive.amax(0)
 
+    def in_degree(self, part: str | None = None) -> Tensor:  # noqa: ARG002
+        """Incoming edges of every node, of those that messages may pass over."""
+        return torch.bincount(self.edge_index[1], minlength=self.nodes)
+
     def loss(self, outputs: Tensor, part: str) -> Tensor:
         """Mean binary cross-entropy of one part; outputs [pairs] are logits."""
         return functional.binary_cross_entropy_with_logits(outputs, self.links(part).labels)

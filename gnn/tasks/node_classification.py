@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -65,6 +66,10 @@ class NodeClassification(Task):
     def output_count(self) -> int:
         """One logit per class."""
         return self.classes
+
+    def in_degree(self, part: str | None = None) -> Tensor:  # noqa: ARG002
+        """Incoming edges of every node of the one graph."""
+        return torch.bincount(self.graph.edge_index[1], minlength=self.graph.features.shape[0])
 
     def loss(self, outputs: Tensor, part: str) -> Tensor:
         """Mean cross-entropy of one part; outputs [nodes of the part, classes]."""

@@ -51,13 +51,24 @@ class PlantedCitationGraph:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_classes(self)
-        _check_edges(self)
-        _check_words(self)
-        _require(
-            0 <= self.seed < 2**63,
-            f"seed is {self.seed}, expected a whole number from 0 to 2**63 - 1; choose one in that range",
-        )
+        sizes, edges = self.class_sizes, self.undirected_edges
+        same = self.edge_homophily * edges
+        same_pairs = sum(size * (size - 1) // 2 for size in sizes)
+        other_pairs = self.nodes * (self.nodes - 1) // 2 - same_pairs
+        expectations = {
+            "two or more classes of two or more nodes in class_sizes": len(sizes) >= 2 and min(sizes) >= 2,
+            f"the sum of class_sizes, {sum(sizes)}, as nodes": sum(sizes) == self.nodes,
+            "a share as edge_homophily": 0 <= self.edge_homophily <= 1,
+            "an edge or more per node": edges >= self.nodes,
+            "a quarter of the pairs inside the classes as edges, or fewer": same <= LARGEST_DENSITY * same_pairs,
+            "a quarter of the pairs between them as edges, or fewer": edges - same <= LARGEST_DENSITY * other_pairs,
+            "a feature or more per class": self.features >= len(sizes),
+            "1 word to half of the features as words_per_node": 1 <= self.words_per_node <= self.features / 2,
+            "a seed from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
+        }
+        for expected, met in expectations.items():
+            if not met:
+                raise SettingError(f"{self} makes no citation graph, expected {expected}; change that setting")
 
     @property
     def same_class_edges(self) -> int:
@@ -207,58 +218,3 @@ def _word_probability(settings: PlantedCitationGraph, labels: Tensor, generator:
     background = background / background.sum()
     topic = topic / topic.sum(dim=1, keepdim=True)
     return torch.lerp(background.expand(settings.nodes, -1), topic[labels], 2 * MEAN_TOPIC_SHARE * uniform)
-
-
-def _require(condition: bool, sentence: str) -> None:
-    if not condition:
-        raise SettingError(sentence)
-
-
-def _check_classes(settings: PlantedCitationGraph) -> None:
-    sizes = settings.class_sizes
-    _require(
-        len(sizes) >= 2 and min(sizes) >= 2,
-        f"class_sizes is {sizes}, expected two or more classes of two or more nodes; merge the smaller ones",
-    )
-    _require(
-        sum(sizes) == settings.nodes,
-        f"nodes is {settings.nodes}, expected the sum of class_sizes, {sum(sizes)}; change one of the two",
-    )
-
-
-def _check_edges(settings: PlantedCitationGraph) -> None:
-    _require(
-        0 <= settings.edge_homophily <= 1,
-        f"edge_homophily is {settings.edge_homophily}, expected a share; give a number from 0 to 1",
-    )
-    _require(
-        settings.undirected_edges >= settings.nodes,
-        f"undirected_edges is {settings.undirected_edges}, expected at least one per node; "
-        f"ask for {settings.nodes} or more",
-    )
-    all_pairs = settings.nodes * (settings.nodes - 1) // 2
-    same_pairs = sum(size * (size - 1) // 2 for size in settings.class_sizes)
-    same = settings.same_class_edges
-    _check_density("inside the classes", same, same_pairs)
-    _check_density("between the classes", settings.undirected_edges - same, all_pairs - same_pairs)
-
-
-def _check_density(where: str, edges: int, pairs: int) -> None:
-    _require(
-        edges <= LARGEST_DENSITY * pairs,
-        f"undirected_edges and edge_homophily ask for {edges} edges {where}, expected at most "
-        f"{int(LARGEST_DENSITY * pairs)}, a quarter of the pairs; lower undirected_edges or add nodes",
-    )
-
-
-def _check_words(settings: PlantedCitationGraph) -> None:
-    classes = len(settings.class_sizes)
-    _require(
-        settings.features >= classes,
-        f"features is {settings.features}, expected at least one word per class; ask for {classes} or more",
-    )
-    _require(
-        1 <= settings.words_per_node <= settings.features / 2,
-        f"words_per_node is {settings.words_per_node}, expected 1 to {settings.features / 2:g}, half of the "
-        "features; give a number in that range",
-    )

@@ -13,7 +13,7 @@ from gnn.tasks.data_source import DataSource, RawDataset, verify
 from gnn.tasks.graph_classification import GraphClassification
 from gnn.tasks.graph_collection import GraphCollection
 from gnn.tasks.graph_splits import random_split
-from gnn.tasks.planted_proteins import PlantedProteins, plant_proteins
+from gnn.tasks.planted_graphs import PROTEINS_LIKE, plant_graphs
 from gnn.tasks.registry import TaskRequest, register_task
 
 PAPER_SPLIT_SEED = 777
@@ -61,13 +61,13 @@ def load_proteins(source: DataSource, store: ArtifactStore) -> GraphCollection:
     """
     files = {name: sha256 for name, (_, sha256) in PROTEINS.files.items()}
     if source.kind == "planted":
-        files = {"planted": repr(PlantedProteins())}
-    key = {"kind": "processed", "dataset": PROTEINS.name, "files": files, "code": source_sha256("tasks")}
+        files = {"planted": repr(PROTEINS_LIKE)}
+    key = {"kind": "processed", "dataset": PROTEINS.name, "files": files, "code": source_sha256(_process)}
     return GraphCollection(**store.load_or_build(key, lambda: _process(source)).tensors)
 
 
 def _process(source: DataSource) -> Artifact:
-    collection = plant_proteins(PlantedProteins()) if source.kind == "planted" else _read(source)
+    collection = plant_graphs(PROTEINS_LIKE)[0] if source.kind == "planted" else _read(source)
     return Artifact(collection.tensors)
 
 

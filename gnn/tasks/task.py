@@ -50,6 +50,13 @@ class Task(ABC):
     def sha256(self) -> str:
         """Fingerprint of every tensor of the task, split included."""
 
+    def in_degree(self, part: str | None = None) -> Tensor | None:  # noqa: ARG002
+        """In-degrees of the nodes that a pass over a part reads, [nodes]; None where they are not known.
+
+        Without a part they are those that are the same in every pass, which batches of graphs do not have.
+        """
+        return None
+
     @abstractmethod
     def loss(self, outputs: Tensor, part: str) -> Tensor:
         """Mean loss of one part's outputs."""

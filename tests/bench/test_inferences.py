@@ -1,6 +1,6 @@
 """What is timed is what it says: the base model three times, and the model that was shipped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -46,10 +46,10 @@ def runs() -> CaseRuns:
 
 
 @pytest.fixture
-def compared(runs: CaseRuns, monkeypatch: pytest.MonkeyPatch) -> CaseRuns:
+def compared(runs: CaseRuns) -> Iterator[CaseRuns]:
     """The same case of a model that has no runtime of ours."""
-    monkeypatch.setitem(MODELS._entries, "compared", MODELS["spline"])
-    return replace(runs, case=Case("planted-cora-node", "compared", Dense()))
+    with MODELS.temporarily("compared", MODELS["spline"]):
+        yield replace(runs, case=Case("planted-cora-node", "compared", Dense()))
 
 
 def test_a_compressed_model_is_compared_with_its_base_model(runs: CaseRuns, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench import matrix
-from bench.matrix import BASELINES, LOTTERY, PRUNING, QUANTIZATION, REGULARIZATION, STORAGE, TABLE, TASKS
+from bench.matrix import BASELINES, LOTTERY, PRUNING, QUANTIZATION, REGULARIZATION, STORAGE, TABLE
 from fixtures.cases import Row
 from fixtures.options import PROFILES
 from gnn.case import Case
 from gnn.compression import METHODS
 from gnn.tasks import PLANTED_PREFIX
-from gnn.tasks import TASKS as REGISTERED_TASKS
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 TARGETS = ("bbbp.gin", "bbbp.gnnnet", "cora-link.ness", "cora-node.spline", "proteins.hgpsl")
@@ -107,11 +106,6 @@ def test_gin_is_quantized_in_all_variants_of_the_paper_on_both_datasets(task: st
     }
     assert len(variants) == 24
     assert variants | {f"{task}.gin.a2q", f"{task}.gin.dense"} <= ids(QUANTIZATION) | ids(BASELINES)
-
-
-def test_the_searched_tasks_are_those_of_the_table_and_registered() -> None:
-    assert sorted(TASKS) == sorted({row.case.registered_task for row in TABLE})
-    assert set(TASKS) <= set(REGISTERED_TASKS)
 
 
 def test_every_snapshot_belongs_to_a_case() -> None:

@@ -1,22 +1,16 @@
 """Small citation tasks, and what every model for them must survive."""
 
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
 
-from gnn import storage
 from gnn.determinism import deterministic
-from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.models import GraphModel, build_model_for
 from gnn.tasks import Graph, LinkPrediction, Links, NodeClassification, Task
 from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
-from gnn.training import fit, outputs_of
-from gnn.training_settings import TrainingSettings
-from tests.gnn.conftest import build_small_task
+from gnn.training import outputs_of
 
 PLANTED = PlantedCitationGraph(
     nodes=60, undirected_edges=120, class_sizes=(30, 30), edge_homophily=0.9, features=40, words_per_node=6.0
@@ -113,41 +107,3 @@ def check_isolated_nodes(name: str, task: Task) -> None:
         (loss,) = model.train().losses(other, model.prepare(other), None)
         loss.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-def check_wrong_task(name: str, task: Task) -> None:
-    """A task of another kind is refused with a sentence."""
-    wrong = link_task() if isinstance(task, NodeClassification) else build_small_task()
-    with pytest.raises(SettingError) as caught:
-        build_model_for(name, wrong)
-    assert str(caught.value).startswith(
-        f"model {name!r} is for {task.kind}, not for {wrong.kind} ({wrong.name}); models that fit are: "
-    )
-
-
-def check_file(name: str, task: Task, folder: Path) -> None:
-    """A model read back from its file gives the same outputs to the bit."""
-    model = new_model(name, task)
-    storage.save(model, folder / "model.safetensors", model_name=name, task=task.name)
-    loaded = storage.load(folder / "model.safetensors").model
-    assert loaded.settings == model.settings
-    for part in ("validation", "test"):
-        outputs = [outputs_of(each, task, each.prepare(task), part) for each in (model, loaded)]
-        assert torch.equal(outputs[0], outputs[1])
-        assert len(outputs[0].unique()) > 5
-
-
-def check_learning(name: str, task: Task, settings: TrainingSettings) -> None:
-    """A short run lowers the loss on the training part, and the same seed gives the same bits again."""
-
-    def loss_of(model: GraphModel) -> float:
-        with torch.no_grad():
-            return float(task.loss(outputs_of(model, task, model.prepare(task), "train"), "train"))
-
-    models = [new_model(name, task), new_model(name, task)]
-    before = loss_of(models[0])
-    for model in models:
-        fit(model, task, settings, seed=0)
-    assert loss_of(models[0]) < 0.9 * before
-    for name_, tensor in models[0].state_dict().items():
-        assert torch.equal(tensor, models[1].state_dict()[name_])

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ def refusal(path: Path) -> str:
     return sentence.removeprefix(f"{path} ")
 
 
-def forge(path: Path, change: dict[str, Any] | None = None, blobs: dict[str, bytes | None] | None = None) -> None:
+def forge(
+    path: Path, change: dict[str, Any] | None = None, blobs: Mapping[str, bytes | memoryview | None] | None = None
+) -> None:
     """Change what a file says and holds, with a checksum that fits; a blob that is None is dropped."""
     metadata, found = opened(path)
     changed = {**found, **(blobs or {})}

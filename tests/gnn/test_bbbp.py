@@ -210,33 +210,21 @@ def source(request: pytest.FixtureRequest) -> DataSource:
     return DataSource("planted") if request.param == "planted" else request.getfixturevalue("raw")
 
 
-def test_no_scaffold_is_in_two_parts(source: DataSource, store: ArtifactStore) -> None:
-    scaffold, task = load_bbbp(source, store).scaffold, load("bbbp-scaffold", source, store)
-    assert isinstance(task, GraphClassification)
-    parts = [set(scaffold[part].tolist()) for part in (task.split.train, task.split.validation, task.split.test)]
-    assert sum(map(len, parts)) == len(set.union(*parts)) == 1025
-
-
 def parts_of(task: Task) -> tuple[Tensor, Tensor, Tensor]:
     assert isinstance(task, GraphClassification)
     return task.split.train, task.split.validation, task.split.test
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_molecule_is_in_one_part_of_the_clean_random_split(
-    source: DataSource, store: ArtifactStore, seed: int
+@pytest.mark.parametrize(("name", "seed"), [("bbbp", 0), ("bbbp", 1), ("bbbp", 2), ("bbbp-scaffold", 0)])
+def test_a_molecule_and_in_the_scaffold_split_a_scaffold_is_in_one_part(
+    source: DataSource, store: ArtifactStore, name: str, seed: int
 ) -> None:
-    molecule, parts = load_bbbp(source, store).molecule, parts_of(load("bbbp", source, store, seed=seed))
-    sets = [set(molecule[part].tolist()) for part in parts]
-    assert sum(map(len, sets)) == len(set.union(*sets)) == len(molecule.unique()) < 2039
+    molecules, parts = load_bbbp(source, store), parts_of(load(name, source, store, seed=seed))
+    for group in (molecules.molecule, molecules.scaffold)[: 1 if name == "bbbp" else 2]:
+        sets = [set(group[part].tolist()) for part in parts]
+        assert sum(map(len, sets)) == len(set.union(*sets)) == len(group.unique()) < 2039
     assert torch.cat(parts).sort().values.tolist() == list(range(2039))
     assert [len(part) for part in parts] == pytest.approx([1631, 203, 205], abs=10)
-
-
-def test_a_molecule_is_in_one_part_of_the_scaffold_split(raw: DataSource, store: ArtifactStore) -> None:
-    molecule, parts = load_bbbp(raw, store).molecule, parts_of(load("bbbp-scaffold", raw, store))
-    sets = [set(molecule[part].tolist()) for part in parts]
-    assert sum(map(len, sets)) == len(set.union(*sets)) == 1975
 
 
 def test_the_papers_random_split_deals_out_rows_whatever_their_molecule(
@@ -251,12 +239,6 @@ def test_the_papers_random_split_deals_out_rows_whatever_their_molecule(
 def test_the_random_split_is_new_for_every_seed_in_both_protocols(source: DataSource, store: ArtifactStore) -> None:
     tasks = [load("bbbp", source, store, protocol, seed) for protocol in ("clean", "paper") for seed in (0, 1)]
     assert len({task.sha256 for task in tasks}) == 4
-
-
-def test_planted_molecules_are_never_called_by_the_real_name(store: ArtifactStore) -> None:
-    names = [load(name, DataSource("planted"), store).name for name in ("bbbp", "bbbp-scaffold")]
-    assert names == ["planted-bbbp", "planted-bbbp-scaffold"]
-    assert load_bbbp(DataSource("planted"), store).skipped == ()
 
 
 def test_what_the_store_gives_back_is_what_was_read(raw: DataSource, store: ArtifactStore) -> None:

@@ -32,15 +32,15 @@ def test_ids_are_pinned(case: Case, case_id: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["s0_8", "S0.8", "s 1", "s0.8/ft", "s0.8\n", "é"])
-def test_other_characters_are_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_characters_are_refused(setting: str) -> None:
     class Loud(Dense):
         method: ClassVar[str] = "loud"
 
         def id_parts(self) -> tuple[str, ...]:
             return (setting,)
 
-    monkeypatch.setitem(METHODS._entries, "loud", RegisteredMethod(Loud, lambda model, settings: METHODS))  # noqa: ARG005  # pyright: ignore
-    with pytest.raises(SettingError) as caught:
+    loud = RegisteredMethod(Loud, METHODS["dense"].compress)
+    with METHODS.temporarily("loud", loud), pytest.raises(SettingError) as caught:
         Case("cora-node", "spline", Loud())
     assert str(caught.value) == (
         f"case id {f'cora-node.spline.loud.{setting}'!r} may only use the characters a-z, 0-9, '.' and '-'"

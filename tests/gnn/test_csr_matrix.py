@@ -68,15 +68,6 @@ def test_product_is_the_dense_one(given_: Coordinates, width: int) -> None:
     torch.testing.assert_close(given_.matrix @ dense, given_.dense @ dense)
 
 
-@settings(PROPERTY, max_examples=20)
-@given(coordinates(), st.integers(1, 3))
-def test_gradients_are_the_numeric_ones(given_: Coordinates, width: int) -> None:
-    matrix = given_.matrix
-    value = matrix.value.clone().requires_grad_()
-    dense = random_dense(given_.shape[1], width).requires_grad_()
-    assert torch.autograd.gradcheck(lambda value, dense: matrix.with_value(value) @ dense, (value, dense))
-
-
 @PROPERTY
 @given(coordinates())
 def test_gradients_are_those_of_the_dense_product(given_: Coordinates) -> None:

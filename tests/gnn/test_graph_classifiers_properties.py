@@ -1,7 +1,6 @@
 """GIN and GNNNet equal the nets of PyG's layers, and treat graphs as graphs."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import GCNConv, GINConv, global_max_pool, global_mean_pool
 
-from gnn import storage
-from gnn.errors import SettingError
-from gnn.models import GraphClassifier, build_model_for
+from gnn.models import GraphClassifier
 from gnn.models.gin import Gin, GinSettings
 from gnn.models.gnnnet import GnnNet, GnnNetSettings
 from gnn.tasks import GraphBatch
-from gnn.training import evaluate, fit
-from gnn.training_settings import TrainingSettings
-from tests.gnn.conftest import build_small_task
-from tests.gnn.random_graphs import batch_of, random_collection, random_task, renumbered
+from tests.gnn.random_graphs import batch_of, renumbered
 
 PROPERTY = settings(deadline=None, max_examples=15, derandomize=True)
 NAMES = ("gin", "gnnnet")
@@ -117,16 +111,6 @@ def test_numbering_of_nodes_and_edges_does_not_matter(name: str, sizes: list[int
 
 
 @pytest.mark.parametrize("name", NAMES)
-@PROPERTY
-@given(sizes=SIZES, edges=st.sampled_from([0.0, 2.0]), seed=st.integers(0, 999))
-def test_a_graph_alone_gives_what_it_gives_among_others(name: str, sizes: list[int], edges: float, seed: int) -> None:
-    collection, graphs = random_collection(sizes, edges, seed), torch.arange(len(sizes))
-    model = new_model(name)
-    alone = torch.cat([model(collection.select(graph[None])) for graph in graphs])
-    torch.testing.assert_close(model(collection.select(graphs)), alone, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_every_edge_twice_is_another_graph(name: str) -> None:
     model, batch = new_model(name), batch_of([5, 6])
     twice = GraphBatch(batch.features, batch.edge_index.repeat_interleave(2, dim=1), batch.node_pointer, batch.labels)
@@ -140,52 +124,3 @@ def test_edges_of_one_graph_do_not_reach_another(name: str) -> None:
     without = GraphBatch(batch.features, batch.edge_index[:, ~in_first], batch.node_pointer, batch.labels)
     assert not torch.allclose(model(without)[0], model(batch)[0], atol=1e-3)
     torch.testing.assert_close(model(without)[1], model(batch)[1])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_graphs_without_any_edge_and_single_nodes_are_classified(name: str) -> None:
-    batch = batch_of([1, 1, 3], edges_per_node=0.0)
-    model = new_model(name)
-    assert model(batch).isfinite().all()
-    outputs, of_features, gradients = outputs_and_gradients(model.train(), batch)
-    assert outputs.isfinite().all()
-    assert of_features.isfinite().all()
-    assert all(gradient.isfinite().all() for gradient in gradients)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_model_learns_and_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
-    task = random_task()
-    torch.manual_seed(0)
-    model = build_model_for(name, task)
-    training = TrainingSettings(learning_rate=0.01, weight_decay=0.0, epochs=15, patience=15, batch_size=8)
-    fit(model, task, training, seed=0)
-    # Always the same class scores 0.5.
-    assert evaluate(model, task).score >= 0.75
-    storage.save(model, tmp_path / "model", model_name=name, task=task.name)
-    loaded = storage.load(tmp_path / "model")
-    batch = task.batch("test")
-    with torch.no_grad():
-        assert torch.equal(loaded.model.eval()(batch), model.eval()(batch))
-    assert evaluate(loaded.model, task) == evaluate(model, task)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_training_repeats_bit_by_bit(name: str) -> None:
-    task = random_task()
-    training = TrainingSettings(learning_rate=0.01, weight_decay=1e-3, epochs=2, patience=2, batch_size=12)
-    states = []
-    for _ in range(2):
-        torch.manual_seed(0)
-        model = build_model_for(name, task)
-        fit(model, task, training, seed=5)
-        states.append(model.state_dict())
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_another_kind_of_task_is_refused(name: str) -> None:
-    with pytest.raises(
-        SettingError, match=rf"^model '{name}' is for graph-classification, not for node-classification \(planted-small"
-    ):
-        build_model_for(name, build_small_task())

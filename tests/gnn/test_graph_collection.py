@@ -52,22 +52,6 @@ def test_a_batch_is_what_slicing_by_hand_gives(
     assert torch.equal(batch.adjacency.to_dense(), dense(batch).float())
 
 
-@settings(deadline=None, max_examples=30, derandomize=True)
-@given(sizes=SIZES, seed=st.integers(0, 1000))
-def test_a_batch_of_many_is_each_alone(sizes: list[int], seed: int) -> None:
-    collection, _ = draw_collection(sizes, seed)
-    batch = collection.select(torch.arange(len(sizes)))
-    assert torch.equal(batch.features, collection.features)
-    assert torch.equal(batch.edge_index, collection.edge_index)
-    for graph in range(len(sizes)):
-        alone = collection.select(torch.tensor([graph]))
-        first, last = batch.node_pointer[graph : graph + 2].tolist()
-        inside = (batch.edge_index[1] >= first) & (batch.edge_index[1] < last)
-        assert torch.equal(alone.features, batch.features[first:last])
-        assert torch.equal(alone.edge_index, batch.edge_index[:, inside] - first)
-        assert alone.labels.tolist() == [int(batch.labels[graph])]
-
-
 def test_edges_are_sorted_by_target_and_then_source() -> None:
     collection, _ = draw_collection([5, 4, 6], seed=1)
     source, target = collection.edge_index
@@ -128,12 +112,6 @@ def test_its_tensors_make_the_same_collection_again() -> None:
     again = GraphCollection(**collection.tensors).to("cpu")
     assert all(torch.equal(tensor, again.tensors[name]) for name, tensor in collection.tensors.items())
     assert sorted(again.tensors) == ["edge_index", "edge_pointer", "features", "labels", "node_pointer"]
-
-
-def test_a_node_gets_its_neighbours_row_whatever_the_order_of_edges() -> None:
-    features = torch.tensor([[1.0], [2.0]])
-    batch = GraphBatch(features, torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 2]), torch.tensor([0]))
-    assert (batch.adjacency @ features).flatten().tolist() == [2.0, 1.0]
 
 
 def test_the_adjacency_counts_equal_edges_and_takes_each_nodes_sources_in_any_order() -> None:

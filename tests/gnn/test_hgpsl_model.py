@@ -1,6 +1,5 @@
 """HGP-SL has the size of the official net, equals its dense form, and cares for nobody's number."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,14 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.yardsticks.hgpsl import EagerHgpSlNet, eager_hgpsl
+from bench.yardsticks.hgpsl import EagerHgpSlNet
 from gnn.determinism import deterministic
-from gnn.errors import SettingError
 from gnn.layers.hgpsl_pool import information_score
 from gnn.models.hgpsl import HgpSlNet, HgpSlSettings, readout
-from gnn.tasks import GraphBatch, GraphClassification, GraphCollection, Split
-from gnn.training import evaluate, fit
-from gnn.training_settings import TrainingSettings
+from gnn.tasks import GraphBatch, GraphCollection
 
 SIZES = [14, 1, 18, 2, 16, 20]
 SWITCHES: list[dict[str, Any]] = [
@@ -179,44 +175,3 @@ def test_readout_is_the_largest_and_the_mean_of_every_graph() -> None:
         torch.autograd.grad((found * weight).sum(), features)[0],
         torch.autograd.grad((expected * weight).sum(), features)[0],
     )
-
-
-def test_dropout_is_drawn_in_training_only() -> None:
-    model, batch = new_model(dropout=0.5), whole(random_collection(3))
-    assert not torch.equal(model(batch), model(batch))
-    model.eval()
-    assert torch.equal(model(batch), model(batch))
-
-
-def small_task() -> GraphClassification:
-    """Graphs of class 1 have larger features."""
-    collection = random_collection(4, [6] * 40)
-    features = collection.features + 2 * collection.labels.repeat_interleave(6)[:, None]
-    parts = torch.arange(40).split([20, 10, 10])
-    return GraphClassification("small", "planted", "clean", replace(collection, features=features), Split(*parts), 2)
-
-
-def test_it_learns_and_the_yardstick_answers_alike() -> None:
-    task, model = small_task(), new_model()
-    settings = HgpSlSettings.for_task(task)
-    assert (settings.in_channels, settings.out_channels, settings.hidden_channels) == (4, 2, 128)
-    recipe = TrainingSettings(learning_rate=0.01, weight_decay=1e-4, epochs=15, patience=15, batch_size=10)
-    assert fit(model, task, recipe, seed=0).epochs == 15
-    assert evaluate(model, task).score >= 0.9
-    agreement = eager_hgpsl(model, task)().argmax(1) == model(task.batch("test")).argmax(1)
-    assert agreement.all()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "sentence"),
-    [
-        ({"hidden_channels": 1}, "^sizes of HGP-SL must be whole numbers from 1 on, hidden_channels from 2 on; "),
-        ({"in_channels": 0}, "^sizes of HGP-SL must be whole numbers from 1 on"),
-        ({"pooling_ratio": 0.0}, r"^pooling_ratio 0.0 must be in \(0, 1\] and dropout 0.0 in \[0, 1\)"),
-        ({"dropout": 1.0}, r"dropout 1.0 in \[0, 1\)"),
-        ({"feature_scaling": "log"}, "^unknown feature_scaling 'log'; valid are: asinh, none$"),
-    ],
-)
-def test_settings_that_make_no_net_are_refused(wrong: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(SettingError, match=sentence):
-        HgpSlSettings(**{"in_channels": 4, "out_channels": 2, **wrong})

@@ -116,19 +116,6 @@ def test_the_paper_protocol_has_the_split_of_the_official_code(raw: DataSource, 
     assert tasks[0].split.train.tolist() == torch.randperm(1113)[:890].tolist()
 
 
-def test_names_sources_and_fingerprints_tell_the_twins_apart(
-    proteins: GraphClassification, planted: GraphClassification
-) -> None:
-    assert (proteins.name, proteins.source) == ("proteins", "root")
-    assert (planted.name, planted.source) == ("planted-proteins", "planted")
-    assert proteins.sha256 != planted.sha256
-
-
-def test_two_loads_have_the_same_fingerprint(planted: GraphClassification, tmp_path: Path) -> None:
-    again = load_task("proteins", DataSource("planted"), ArtifactStore(tmp_path))
-    assert again.sha256 == planted.sha256
-
-
 def test_processing_writes_nothing_into_the_data_root(proteins: GraphClassification, raw: DataSource) -> None:
     assert raw.folder is not None
     assert proteins.source == "root"

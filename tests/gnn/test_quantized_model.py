@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
+from gnn.layers.rules import quantized
 from gnn.models import MODELS, GraphModel, build_model_for
 from gnn.quantization.channel_scheme import ChannelScheme
 from gnn.quantization.node_group_scheme import NodeGroupScheme
@@ -18,7 +19,7 @@ from gnn.quantization.quantized_model import (
     weights_in_fp32,
 )
 from gnn.quantization.range_scheme import RangeScheme
-from gnn.quantization.scheme import Scheme
+from gnn.quantization.scheme import Scheme, Site
 from gnn.quantization.tensor_quantizer import TensorQuantizer, TensorQuantizerSettings
 from gnn.tasks import Task
 from gnn.training import fit
@@ -240,17 +241,33 @@ class ToyNet(GraphModel):
         return self.strange(self.first(x))
 
 
-def test_a_layer_with_weights_that_has_no_counterpart_is_refused() -> None:
+def test_a_layer_without_a_rule_stays_in_fp32_and_alone_it_is_refused() -> None:
+    model = quantize_model(ToyNet(3, 3), SCHEMES["range-8"])
+    assert weights_in_fp32(model) == ["strange.matrix"]
+    assert quantized_weights(model).keys() == {"first.weight"}
     with pytest.raises(SettingError) as caught:
-        quantize_model(ToyNet(3, 3), SCHEMES["range-8"])
-    assert str(caught.value) == "layer 'strange' is a Rotation, which cannot be quantized; exempt it"
+        quantize_model(ToyNet(3, 3), SCHEMES["range-8"], ["first"])
+    assert str(caught.value) == (
+        "nothing of ToyNet can be quantized: layer 'strange' stays in FP32, as Rotation has no rule of quantized; add "
+        "one with @gnn.layers.rules.quantized.register(Rotation)"
+    )
 
 
-def test_it_may_be_exempt_or_have_nothing_but_biases() -> None:
-    exempt = quantize_model(ToyNet(3, 3), SCHEMES["range-8"], ["strange"])
-    assert weights_in_fp32(exempt) == ["strange.matrix"]
-    assert quantized_weights(exempt).keys() == {"first.weight"}
-    assert quantized_weights(quantize_model(ToyNet(3), SCHEMES["range-8"])).keys() == {"first.weight"}
+def test_a_type_from_outside_is_added_by_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantized, "_rules", dict(quantized._rules))
+
+    class QuantizedRotation(Rotation):
+        def add_quantizers(self, scheme: Scheme) -> None:
+            self.inputs = scheme.for_site(Site("inputs"))
+
+    @quantized.register(Rotation)
+    def _rotation(_layer: Rotation) -> type[nn.Module]:
+        return QuantizedRotation
+
+    model = quantize_model(ToyNet(3, 3), SCHEMES["range-8"])
+    assert weights_in_fp32(model) == []
+    assert isinstance(model.strange, QuantizedRotation)
+    assert quantized_weights(model).keys() == {"first.weight", "strange.matrix"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """The compared graph classifiers are PyG's convolutions, a mean and a linear layer; SuperGAT also learns edges."""
 
-import copy
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,18 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric.nn import GCNConv, SAGEConv, SuperGATConv
 
-from gnn import storage
-from gnn.errors import SettingError
-from gnn.models import GraphModel, build_model_for
+from gnn.models import build_model_for
 from gnn.models.gcn_readout import GcnReadout
 from gnn.models.readout_net import ReadoutNet, ReadoutNetSettings
 from gnn.models.sage_readout import SageReadout
 from gnn.models.supergat_readout import SuperGatReadout, SuperGatReadoutSettings, draw_non_edges
 from gnn.tasks import GraphBatch, GraphClassification
-from gnn.training import evaluate, fit
-from gnn.training_settings import TrainingSettings
-from tests.gnn.conftest import build_small_task
-from tests.gnn.random_graphs import batch_of, random_collection, random_task, renumbered
+from tests.gnn.random_graphs import batch_of, random_task, renumbered
 
 NAMES = ("gcn-readout", "sage-readout", "supergat-readout")
 LAYERS = {"gcn-readout": GCNConv, "sage-readout": SAGEConv, "supergat-readout": SuperGATConv}
@@ -62,59 +55,6 @@ def test_logits_are_the_layers_one_after_the_other(name: str, model: ReadoutNet)
 def test_numbering_of_nodes_and_edges_does_not_matter(model: ReadoutNet) -> None:
     batch = batch_of([5, 1, 7])
     torch.testing.assert_close(model(renumbered(batch, 1)[0]), model(batch), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("edges", [0.0, 2.0])
-def test_a_graph_alone_gives_what_it_gives_among_others(model: ReadoutNet, edges: float) -> None:
-    collection = random_collection([5, 1, 7, 1], edges, seed=2)
-    alone = torch.cat([model(collection.select(torch.tensor([graph]))) for graph in range(4)])
-    torch.testing.assert_close(model(collection.select(torch.arange(4))), alone, rtol=1e-4, atol=1e-5)
-
-
-def test_dropout_is_drawn_only_where_it_is_set_and_only_in_training_mode() -> None:
-    torch.manual_seed(0)
-    batch = batch_of([5, 6])
-    dropping, plain = (SageReadout(ReadoutNetSettings(4, 2, dropout=dropout)) for dropout in (0.5, 0.0))
-    assert not torch.equal(dropping(batch), dropping(batch))
-    assert torch.equal(plain(batch), plain(batch))
-    dropping.eval()
-    assert torch.equal(dropping(batch), dropping(batch))
-
-
-def test_asinh_scaling_is_that_of_the_features() -> None:
-    torch.manual_seed(0)
-    batch = batch_of([6, 3, 4])
-    scaled = GraphBatch(batch.features.asinh(), batch.edge_index, batch.node_pointer, batch.labels)
-    plain, asinh = (
-        GcnReadout(ReadoutNetSettings(4, 2, feature_scaling=scaling)).eval() for scaling in ("none", "asinh")
-    )
-    asinh.load_state_dict(plain.state_dict())
-    assert torch.equal(asinh(batch), plain(scaled))
-
-
-def test_a_model_learns_repeats_and_comes_back_from_its_file(
-    name: str, task: GraphClassification, tmp_path: Path
-) -> None:
-    training = TrainingSettings(learning_rate=0.02, weight_decay=0.0, epochs=12, patience=12, batch_size=8)
-    model, again = (trained(name, task, training) for _ in range(2))
-    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
-    # Always the same class scores 0.5.
-    assert evaluate(model, task).score >= 0.75
-    storage.save(model, tmp_path / "model", model_name=name, task=task.name)
-    assert evaluate(storage.load(tmp_path / "model").model, task) == evaluate(model, task)
-    copy.deepcopy(model)
-
-
-def trained(name: str, task: GraphClassification, training: TrainingSettings) -> GraphModel:
-    torch.manual_seed(0)
-    model = build_model_for(name, task)
-    fit(model, task, training, seed=0)
-    return model
-
-
-def test_another_kind_of_task_is_refused(name: str) -> None:
-    with pytest.raises(SettingError, match=rf"^model '{name}' is for graph-classification, not for node-class"):
-        build_model_for(name, build_small_task())
 
 
 def test_sizes_of_sage_and_gcn_count_one_and_two_weights_per_layer() -> None:
@@ -200,17 +140,3 @@ def test_supergat_trains_on_graphs_that_have_all_edges_or_none() -> None:
     pointer, labels = torch.tensor([0, 3, 4]), torch.tensor([0, 1])
     for edge_index in (complete, complete[:, :0]):
         assert model(GraphBatch(torch.randn(4, 4), edge_index, pointer, labels)).isfinite().all()
-
-
-@pytest.mark.parametrize("heads", [0, 3, 2.0])
-def test_heads_that_do_not_divide_the_channels_are_refused(heads: int) -> None:
-    with pytest.raises(SettingError, match=rf"^heads {heads} do not divide hidden_channels 8; give one that does$"):
-        SuperGatReadoutSettings(4, 2, hidden_channels=8, heads=heads)
-
-
-@pytest.mark.parametrize("weight", [-1.0, float("inf"), float("nan")])
-def test_an_attention_loss_weight_that_makes_no_sense_is_refused(weight: float) -> None:
-    with pytest.raises(
-        SettingError, match=rf"^attention_loss_weight {weight} must be a number not below 0, such as 1$"
-    ):
-        SuperGatReadoutSettings(4, 2, attention_loss_weight=weight)

@@ -1,5 +1,6 @@
 """A model file gives back every bit, or what its precision makes of them."""
 
+import copy
 import math
 from pathlib import Path
 
@@ -195,21 +196,30 @@ def test_weights_that_a_precision_has_no_room_for_are_refused(
     assert_same_bits(model.state_dict(), storage.load(tmp_path / "m").model)
 
 
-def test_a_type_that_cannot_be_stored_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"^tensors of type torch\.float64, as 'conv1\.weight', cannot be stored; "):
+def test_a_type_that_its_settings_do_not_make_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"it describes tensor 'conv1\.weight' as \['float64', .*, its model's is "):
         save(build_model("spline", SETTINGS).double(), tmp_path / "m")
 
 
-def test_a_model_too_large_to_be_loaded_is_not_saved(
-    model: GraphModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(model_file, "LARGEST_STATE_BYTES", 100)
-    with pytest.raises(StorageError, match=r"^the model cannot be stored: it has settings that ask for \d+ bytes"):
-        save(model, tmp_path / "m")
-    monkeypatch.undo()
+def test_a_file_promises_no_more_than_its_own_bytes_may_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = build_model("spline", {**SETTINGS, "in_channels": 300})
+    empty = copy.deepcopy(full)
+    for parameter in empty.parameters():
+        parameter.data.zero_()
+    monkeypatch.setattr(model_file, "STATE_BYTES", 100)
     monkeypatch.setattr(model_file, "LARGEST_SETTING", 8)
+    save(full, tmp_path / "full")
+    assert_same_bits(full.state_dict(), storage.load(tmp_path / "full").model)
+    sentence = "^the model cannot be stored: it has a setting 'in_channels' of 300; at most"
+    with pytest.raises(StorageError, match=sentence):
+        save(empty, tmp_path / "m")
+    monkeypatch.setattr(model_file, "LARGEST_EXPANSION", 1)
+    monkeypatch.setattr(model_file, "LARGEST_SETTING", 300)
     with pytest.raises(
-        StorageError, match=r"^the model cannot be stored: it has a setting 'in_channels' of 9; at most"
+        StorageError, match=r"^the model cannot be stored: it describes tensor 'conv1\.weight' as .* no"
     ):
-        save(model, tmp_path / "m")
-    assert list(tmp_path.iterdir()) == []
+        save(empty, tmp_path / "m")
+    monkeypatch.setattr(model_file, "STATE_BYTES", 2500)
+    with pytest.raises(StorageError, match=r"^the model cannot be stored: it has settings that ask for \d+ bytes"):
+        save(empty, tmp_path / "m")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]

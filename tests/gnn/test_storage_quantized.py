@@ -128,10 +128,6 @@ def test_fewer_bits_make_a_smaller_file(name: str, tasks: dict[str, Task], tmp_p
             {"fp32_sites": ["lin9"]},
             "(place 'lin9' is to stay in FP32, but nothing is quantized there; check its name)",
         ),
-        (
-            {"fp32_sites": ["mlps.0.product.inputs"]},
-            "(the inputs of layer 'mlps.0' are not quantized, so it cannot be converted; exempt it)",
-        ),
         ({"nonnegative": {"mlps.0": 1}}, "(nonnegative {'mlps.0': 1} must be names of layers)"),
     ],
 )
@@ -160,6 +156,7 @@ def test_a_description_without_its_fields_is_refused(saved: Path) -> None:
         ({"groups": 61}, "describes tensor 'gnn_layers.0.lin.product.inputs.step_size' as ['float32', [60, 1], 32]"),
         ({"groups": 2**16}, "describes tensor 'gnn_layers.0.lin.product.inputs.step_size' as ['float32', [60, 1], 32]"),
         ({"fp32_layers": ["mlps.0"]}, "describes other tensors than its model has: 'mlps.0."),
+        ({"fp32_sites": ["mlps.0.product.inputs"]}, "describes other tensors than its model has: 'mlps.0."),
     ],
 )
 def test_a_description_of_another_model_is_refused(saved: Path, change: dict[str, Any], sentence: str) -> None:

@@ -30,9 +30,11 @@ class Half:
     def __enter__(self): return self
     def __exit__(self, *error): self.stream.close()
     def write(self, content):
-        self.stream.write(content[:len(content) // 2])
+        part = content[:len(content) // 2] if len(content) > 8192 else content
+        self.stream.write(part)
         self.stream.flush()
-        os.kill(os.getpid(), signal.SIGKILL)
+        if part is not content:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 loaded = storage.load(full)
 print(loaded.model_name, loaded.task, sum(p.double().sum().item() for p in loaded.model.parameters()), flush=True)

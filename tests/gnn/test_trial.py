@@ -1,6 +1,6 @@
 """One case goes once through the whole pipe, and what is reported was shipped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from gnn.models import MODELS, GraphModel
 from gnn.tasks import DataSource, Task
 from gnn.training import Fitted, evaluate
 from gnn.training_settings import Recipe, TrainingSettings
-from gnn.trial import BaseModel, Laboratory, Run, Trial, ship, training_code_sha256
+from gnn.trial import BaseModel, Laboratory, Run, Trial, bit_widths_of, ship
 
 PLANTED = {"cora-node": DataSource("planted")}
 DENSE = Case("planted-cora-node", "spline", Dense())
@@ -36,9 +36,10 @@ def base_of(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
 
 
 @pytest.fixture(autouse=True)
-def short_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_training() -> Iterator[None]:
     """Long enough to learn, short enough to test."""
-    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=SHORT))
+    with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=SHORT)):
+        yield
 
 
 @pytest.fixture
@@ -183,32 +184,13 @@ def test_a_base_model_has_the_bits_of_its_training_whether_built_or_read(tmp_pat
     assert not read.model.training
 
 
-def test_other_training_code_trains_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
-    base_of(DENSE, 0, laboratory)
-    monkeypatch.setattr(gnn.trial, "training_code_sha256", lambda: "other code")
-    base_of(DENSE, 0, laboratory)
-    base_of(DENSE, 0, laboratory)
-    assert fits == [0, 0]
-
-
-def test_other_training_settings_train_again(fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_training_settings_train_again(fits: list[int], tmp_path: Path) -> None:
     laboratory = Laboratory(ArtifactStore(tmp_path), PLANTED)
     base_of(DENSE, 0, laboratory)
     decayed = replace(SHORT, training=replace(SETTINGS, weight_decay=1e-3))
-    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=decayed))
-    base_of(DENSE, 0, laboratory)
+    with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=decayed)):
+        base_of(DENSE, 0, laboratory)
     assert fits == [0, 0]
-
-
-def test_every_training_source_is_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = gnn.trial.TRAINING_SOURCES
-    fingerprints = {training_code_sha256()}
-    for left_out in sources:
-        rest = tuple(source for source in sources if source != left_out)
-        monkeypatch.setattr(gnn.trial, "TRAINING_SOURCES", rest)
-        fingerprints.add(training_code_sha256())
-    assert len(fingerprints) == len(sources) + 1
 
 
 @pytest.mark.parametrize("settings", [GlobalMagnitude(0.0), FineGrained(0.0), GlobalMagnitude(1e-6)])
@@ -221,6 +203,18 @@ def test_a_method_that_compresses_nothing_is_an_error(
     assert str(caught.value) == (f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
 
 
+def test_what_cannot_work_is_known_before_the_base_model_is_trained(
+    fits: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_model: GraphModel, settings: Dense, _context: Context) -> None:
+        raise SettingError(f"{settings.method} cannot work")
+
+    monkeypatch.setitem(METHODS._entries, "dense", replace(METHODS["dense"], check=refuse))
+    with pytest.raises(SettingError, match=r"^dense cannot work$"):
+        Trial(DENSE, 0, Laboratory(ArtifactStore(tmp_path), PLANTED)).run()
+    assert fits == []
+
+
 def test_tensors_count_as_compressed_when_they_lost_a_weight() -> None:
     all_kept, one_lost = torch.ones(3, dtype=torch.bool), torch.tensor([True, False, True])
     model = SimpleNamespace()
@@ -231,6 +225,16 @@ def test_tensors_count_as_compressed_when_they_lost_a_weight() -> None:
     assert count({}) == 0
     assert count({"a": all_kept, "b": one_lost, "c": all_kept}) == 1
     assert count({"a": all_kept, "b": one_lost}, shrunk=("b", "d")) == 2
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("fp32", 32), ("fp16", 16), ("int4", 4)])
+def test_the_bits_of_a_model_in_fp32_are_those_of_its_file(laboratory: Laboratory, precision: str, bits: int) -> None:
+    trial = Trial(DENSE, 0, laboratory)
+    model, biases = trial.initial(), 16 + 7
+    weights = sum(parameter.numel() for parameter in model.parameters()) - biases
+    found = bit_widths_of(model, model, trial.task, precision)
+    assert found.weights == found.mean == (32 * biases + bits * weights) / (biases + weights)
+    assert (found.activations, found.histogram) == (32, None)
 
 
 def test_accuracy_is_that_of_the_model_that_was_read_back(
@@ -271,9 +275,7 @@ def test_shipping_gives_a_fresh_model(new_model: Callable[[int], GraphModel]) ->
     assert not same(weights(loaded), weights(model))
 
 
-def test_a_new_method_needs_nothing_but_its_registration(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_method_needs_nothing_but_its_registration(laboratory: Laboratory) -> None:
     class Beheading(Dense):
         method: ClassVar[str] = "beheading"
 
@@ -283,8 +285,8 @@ def test_a_new_method_needs_nothing_but_its_registration(
         masks.apply(model)
         return Compressed(model, masks)
 
-    monkeypatch.setitem(METHODS._entries, "beheading", RegisteredMethod(Beheading, behead))
-    outcome = Trial(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory).run()
+    with METHODS.temporarily("beheading", RegisteredMethod(Beheading, behead)):
+        outcome = Trial(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, laboratory).run()
     assert outcome.layer_sparsity["conv2.weight"] == 1.0
     assert outcome.compressed_tensors == 1
 

@@ -1,7 +1,9 @@
 """A case is trained, split and scored as its task, its protocol and its seed say."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ class WordSum(LinkPredictor):
 
 
 @pytest.fixture(autouse=True)
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
+def fits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, int]]]:
     """Task, protocol and seed of every base model that was trained, in a few epochs, since the test began."""
     trained: list[tuple[str, str, int]] = []
     real = gnn.trial.fit
@@ -68,9 +70,9 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
 
     monkeypatch.setattr(gnn.trial, "fit", note)
     word_sum = RegisteredModel(WordSum, WordSumSettings, ("link-prediction",), SHORT)
-    monkeypatch.setitem(MODELS._entries, "word-sum", word_sum)
-    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=SHORT))
-    return trained
+    spline = replace(MODELS["spline"], recipe=SHORT)
+    with MODELS.temporarily("word-sum", word_sum), MODELS.temporarily("spline", spline):
+        yield trained
 
 
 @pytest.fixture
@@ -152,7 +154,6 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Recipe(replace(SETTINGS, epochs=3), replace(SETTINGS, epochs=1))
-    monkeypatch.setitem(MODELS._entries, "spline", replace(MODELS["spline"], recipe=own))
     asked: list[TrainingSettings] = []
     real = gnn.trial.fine_tune
 
@@ -161,5 +162,67 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
         return real(model, task, masks, settings, seed)
 
     monkeypatch.setattr(gnn.trial, "fine_tune", note)
-    assert Trial(TUNED, 0, laboratory).run().epochs == 3
+    with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=own)):
+        assert Trial(TUNED, 0, laboratory).run().epochs == 3
     assert asked == [own.fine_tuning]
+
+
+OWN_FILES = {
+    "own_net.py": """
+import torch
+
+from gnn.models import LinkPredictor
+from own_parts import scaled
+
+
+class OwnNet(LinkPredictor):
+    def __init__(self, settings):
+        super().__init__()
+        self.settings = settings
+        self.vectors = torch.nn.Parameter(torch.randn(settings.in_channels, 8))
+
+    def prepare(self, task):
+        return task.features
+
+    def forward(self, features):
+        return scaled(features @ self.vectors)
+""",
+    "own_parts.py": "def scaled(x):\n    return 2 * x\n",
+    "own_notes.py": "x = 1\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "trainings"),
+    [
+        (("own_net.py", "scaled(features", "3 * scaled(features"), 2),
+        (("own_parts.py", "2", "3"), 2),
+        (("own_parts.py", "    return", "    # Twice as large.\n    return"), 1),
+        (("own_notes.py", "1", "2"), 1),
+    ],
+)
+def test_a_model_outside_the_library_is_trained_again_when_its_own_code_changed(
+    data: Laboratory,
+    fits: list[tuple[str, str, int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    edit: tuple[str, str, str],
+    trainings: int,
+) -> None:
+    for name, text in OWN_FILES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def train() -> None:
+        for name in ("own_net", "own_parts"):
+            sys.modules.pop(name, None)
+        own = RegisteredModel(import_module("own_net").OwnNet, WordSumSettings, ("link-prediction",), SHORT)
+        with MODELS.temporarily("own", own):
+            base_of(Case("planted-cora-link", "own", Dense()), 0, replace(data, store=ArtifactStore(tmp_path)))
+
+    train()
+    file, old, new = edit
+    (tmp_path / file).write_text(OWN_FILES[file].replace(old, new))
+    train()
+    assert len(fits) == trainings

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from gnn.determinism import deterministic
-from gnn.errors import DatasetError, SettingError
+from gnn.errors import DatasetError
 from gnn.layers import CsrMatrix
-from gnn.models import build_model_for, walkpooling
+from gnn.models import walkpooling
 from gnn.models.walkpooling import WalkPoolingNet, WalkPoolingSettings, batch_count
 from gnn.tasks import LinkPrediction, Links
 from gnn.training import evaluate, fit, outputs_of
@@ -185,24 +185,3 @@ def test_a_single_training_pair_is_refused_with_a_remedy(task: LinkPrediction) -
 def test_it_has_the_parameters_that_its_docstring_counts() -> None:
     model = WalkPoolingNet(WalkPoolingSettings(1433))
     assert sum(parameter.numel() for parameter in model.parameters()) == 214_961
-
-
-def test_it_is_registered_and_sized_for_its_task(task: LinkPrediction) -> None:
-    model = build_model_for("walkpooling", task)
-    assert isinstance(model, WalkPoolingNet)
-    assert model.settings == WalkPoolingSettings(in_channels=WORDS)
-
-
-@pytest.mark.parametrize("name", ["hidden_channels", "heads", "walk_length", "hops", "classifier_expansion"])
-@pytest.mark.parametrize("value", [0, 1.5])
-def test_bad_sizes_are_refused(name: str, value: float) -> None:
-    with pytest.raises(
-        SettingError, match=rf"^sizes of WalkPooling must be whole numbers from 1 on; .*'{name}': {value}"
-    ):
-        WalkPoolingSettings(4, **{name: value})  # pyright: ignore[reportArgumentType]
-
-
-@pytest.mark.parametrize("dropout", [-0.1, 1.0])
-def test_bad_dropout_is_refused(dropout: float) -> None:
-    with pytest.raises(SettingError, match=rf"^dropout {dropout} is outside \[0, 1\); give the share of channels"):
-        WalkPoolingSettings(4, dropout=dropout)
