@@ -8,17 +8,18 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from fixtures.allocator import fix_allocator
 from fixtures.findings import FAIL
 from fixtures.machine import machine_class, machine_facts
-from fixtures.speed import speed_record
+from fixtures.record import Results, read_results
+from fixtures.speed import Speed
 from fixtures.thresholds import Rules, read_rules
 from fixtures.timing_baseline import Ratios, TimingBaseline, measured_ratios
 from gnn.atomic_file import write_atomically
@@ -55,29 +56,29 @@ def check_machine_class(name: str, folder: Path, *, new: bool) -> None:
         )
 
 
-def blessed(looks: Sequence[Mapping[str, Any]], kept: Ratios) -> Ratios:
+def blessed(looks: Sequence[Results], kept: Ratios) -> Ratios:
     """The ratios that are kept from now on: those of cases that did not fail, of speeds, and of all that did not run.
 
     Each is the median over the looks, which are runs in processes of their own: what a process finds in memory where
     moves a ratio by up to a per cent.
     """
     rules = read_rules(RULES)
-    sound = [record for record in looks[0]["cases"] if record["gate"]["status"] != FAIL]
+    sound = [record for record in looks[0].cases if record.gate.status != FAIL]
     found = [look_ratios(look, rules) for look in looks]
     new = {
         name: {
             metric: statistics.median(look[name][metric] for look in found if metric in look.get(name, {}))
             for metric in ratios
         }
-        for name, ratios in look_ratios({**looks[0], "cases": sound}, rules).items()
+        for name, ratios in look_ratios(replace(looks[0], cases=sound), rules).items()
     }
     return {**kept, **new}
 
 
-def look_ratios(look: Mapping[str, Any], rules: Rules) -> Ratios:
+def look_ratios(look: Results, rules: Rules) -> Ratios:
     """The ratios of one run: those of its cases, and those of training and decoding to their peers."""
-    speeds = [speed_record(speed) for speed in look["speeds"]]
-    return measured_ratios(look["cases"], rules.timings) | measured_ratios(speeds, rules.speeds)
+    speeds = [Speed(**speed) for speed in look.speeds]
+    return measured_ratios(look.cases, rules.timings) | measured_ratios(speeds, rules.speeds)
 
 
 def run_suite(arguments: Sequence[str], results: Path) -> int:
@@ -92,12 +93,12 @@ def run_suite(arguments: Sequence[str], results: Path) -> int:
     return status
 
 
-def update_ratios(looks: Sequence[Mapping[str, Any]], folder: Path) -> str:
+def update_ratios(looks: Sequence[Results], folder: Path) -> str:
     """Write the ratios of some looks to the file of their machine class, and print first what that changes.
 
     Returns a sentence about it; raises `SettingError` where the file cannot be written.
     """
-    machine = looks[0]["machine"]
+    machine = looks[0].machine
     name = machine["class"]
     kept = {case: dict(ratios) for case, ratios in (TimingBaseline.read(folder, name).cases or {}).items()}
     ratios = blessed(looks, kept)
@@ -142,7 +143,7 @@ def bless(options: argparse.Namespace, arguments: Sequence[str]) -> int:
             print(f"look {number} of {len(files)}, for the ratios alone", flush=True)
             run_suite(["--gate", "report", *arguments], file)
         if not options.snapshots_only:
-            print(update_ratios([json.loads(file.read_text()) for file in files], TIMING))
+            print(update_ratios([read_results(file) for file in files], TIMING))
     print("look at the difference (git diff snapshots bench/timing) and say in the commit why it is right")
     return exit_status
 

@@ -1,10 +1,11 @@
 """Opens a run of the suite and shows its result."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench.inferences import inferences
@@ -27,6 +28,7 @@ from fixtures.against import against, check_revision
 from fixtures.artifacts import CaseRuns
 from fixtures.measurement import Inferences
 from fixtures.peak_memory import PeakMemory
+from fixtures.record import Record
 from fixtures.results import REPORTED, Reported
 from fixtures.selection import SELECTION, follow_cases
 from fixtures.session import REDDENED, SESSION, BenchSession, open_session
@@ -103,14 +105,14 @@ def show(terminalreporter: Any, config: pytest.Config, failed: list[Any], *, int
 def show_verdict(terminalreporter: Any, config: pytest.Config, failed: list[Any], *, interrupted: bool) -> None:  # noqa: ANN401
     """Write a row per case, how the run ended, and every reason."""
     reported, session = config.stash[REPORTED], config.stash[SESSION]
-    records, write = reported["record"], terminalreporter.write_line
+    records, write = msgspec.convert(reported["record"], list[Record]), terminalreporter.write_line
     if records:
         terminalreporter.section("compressed graph neural networks")
         snapshots = [] if session.updating else snapshot_notes(records, session.rules.allowances)
-        lines = [*notes(records), *snapshots, *open_questions(records), *ungated(reported, session)]
+        lines = [*notes(records), *snapshots, *open_questions(records), *ungated(records, reported, session)]
         write("\n".join([summary_table(records), *lines]))
         measuring = measuring_sentence(
-            sum(record["measuring_s"] for record in records), time.monotonic() - session.start_s
+            sum(record.measuring_s for record in records), time.monotonic() - session.start_s
         )
         write(f"{measuring}; --tables prints more, --results FILE keeps every record")
     sentences = config.stash.get(REDDENED, [])
@@ -136,18 +138,18 @@ def only_sentence(report: pytest.TestReport | pytest.CollectReport) -> str | Non
     return report.longrepr if isinstance(report.longrepr, str) else None
 
 
-def ungated(reported: Reported, session: BenchSession) -> list[str]:
+def ungated(records: Sequence[Record], reported: Reported, session: BenchSession) -> list[str]:
     """How many ratios have no accepted one to be compared with, as one sentence; none where all have."""
-    count = sum(len(record["ungated_ratios"]) for record in reported["record"])
+    count = sum(len(record.ungated_ratios) for record in records)
     count += sum(speed["minimum_ratio"] is None for speed in reported["speed"])
     return [session.timing.ungated_sentence(count)] if count else []
 
 
 def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401
     """Write the paper's tables beside what was measured, and one line per speed."""
-    records = [record for record in reported["record"] if not record.get("not_finite")]
+    records = [record for record in msgspec.convert(reported["record"], list[Record]) if not record.not_finite]
     laboratory = session.laboratory
-    asked = {record["task"] for record in records}
+    asked = {record.task for record in records}
     statistics = {name: laboratory.task(name).statistics for name in TASKS if name in asked}
     fronts = pareto_fronts(records) if has_quantized(records) else ""
     sections = {

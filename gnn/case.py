@@ -33,9 +33,14 @@ class Case:
 
     @property
     def id(self) -> str:
-        """`<task>.<model>.<method>[.<setting>...][.ft]`, such as cora-node.spline.global.s0.8.stored-int8.ft."""
+        """`<task>.<model>.<method_id>`, such as cora-node.spline.global.s0.8.stored-int8.ft."""
+        return f"{self.task}.{self.model}.{self.method_id}"
+
+    @property
+    def method_id(self) -> str:
+        """`<method>[.<setting>...][.stored-<precision>][.ft]`: what tells the cases of a task and a model apart."""
         method = getattr(self.compression, "id_method", self.compression.method)
-        parts = [self.task, self.model, method, *self.compression.id_parts()]
+        parts = [method, *self.compression.id_parts()]
         if self.precision != "fp32":
             parts.append(f"stored-{self.precision}")
         return ".".join([*parts, "ft"] if self.fine_tune else parts)

@@ -11,7 +11,7 @@ import torch
 from gnn import storage, training
 from gnn.artifacts import Artifact, ArtifactStore
 from gnn.case import Case
-from gnn.compression import Compressed, TrainingContext, check, compress, fine_tune, sparsity_of
+from gnn.compression import Compressed, TrainingContext, check, compress, fine_tune, prunable_parameters, sparsity_of
 from gnn.compression.quantized_bits import BitWidths, measured_bits
 from gnn.compression.weight_statistics import WeightHistogram, near_zero_share, weight_histograms
 from gnn.determinism import deterministic
@@ -70,8 +70,8 @@ class Run:
     `near_zero_share` the share of prunable weights that are almost zero, and `state_entries` counts parameters and
     buffers. `best_epoch`, `epochs` and `truncated` are those of the base model's training or, when the method trained
     a model anew, of that one, whose loss on the validation part is `validation_loss`. Weights are counted in `plain`.
-    `untouched` names the layers that the method had no rule for, and says why; `agreement` and `bit_widths` are those
-    of a model on integers.
+    `untouched` names the layers that the method had no rule for, and says why; `agreement` is that of a model on
+    integers.
     """
 
     seed: int
@@ -95,10 +95,10 @@ class Run:
     epochs: int
     truncated: bool
     model: GraphModel
+    bit_widths: BitWidths
     validation_loss: float | None = None
     untouched: dict[str, str] = field(default_factory=dict)
     agreement: Agreement | None = None
-    bit_widths: BitWidths | None = None
 
     @cached_property
     def plain(self) -> GraphModel:
@@ -142,6 +142,27 @@ def sizes_of(model: GraphModel, precision: str, *, dense: int, file: FileSizes) 
         overhead=file.overhead,
         entropy_bound=storage.entropy_bound_bytes(model, precision),
     )
+
+
+def bit_widths_of(model: GraphModel, plain: GraphModel, task: Task, precision: str) -> BitWidths:
+    """The bits of any shipped model.
+
+    Those of a model on integers are measured. Another one has the weights of its file, whose precision is that of what
+    pruning may touch; runtimes compute in the type that they are loaded in.
+
+    Args:
+        model: The model that was read back from its file.
+        plain: The same with its weights in FP32.
+        task: What a pass of a model on integers is over.
+        precision: That of the file, a name from `gnn.storage.PRECISIONS`.
+    """
+    if model.quantization is not None:
+        return measured_bits(model, plain, task)
+    held = {name: 8 * parameter.element_size() for name, parameter in model.named_parameters()}
+    stored = held | {name: storage.PRECISIONS[precision].bit_width for name, _, _ in prunable_parameters(model)}
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    weights, activations = (sum(sizes[n] * bits[n] for n in sizes) / sum(sizes.values()) for bits in (stored, held))
+    return BitWidths(weights, activations, mean=weights, histogram=None)
 
 
 def ship(model: GraphModel, case: Case) -> tuple[GraphModel, FileSizes]:
@@ -285,7 +306,7 @@ class Trial:
             validation_loss=None if compressed.fitted is None else compressed.fitted.validation.loss,
             untouched=dict(compressed.untouched),
             agreement=None if compressed.simulated is None else agreement(loaded, compressed.simulated, self.task),
-            bit_widths=None if loaded.quantization is None else measured_bits(loaded, plain, self.task),
+            bit_widths=bit_widths_of(loaded, plain, self.task, self.case.precision),
         )
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from textwrap import fill
-from typing import Any
 
 from tabulate import tabulate
 
 from bench.report.reported import Reported
+from fixtures.energy import Energy
+from fixtures.record import Record, Scores
 
-Record = Mapping[str, Any]
 Records = Mapping[str, Record]
 NOTE_WIDTH = 140
 # Tables 9 to 17 print accuracies with two digits, so a value may be off by half of the last one.
@@ -82,10 +82,10 @@ def optional(value: float | None, style: str, factor: float = 1.0) -> str:
     return "-" if value is None else format(value * factor, style)
 
 
-def mean_and_deviation(scores: Record) -> str:
+def mean_and_deviation(scores: Scores) -> str:
     """The mean over the seeds, with its standard deviation where there are several."""
-    std = "" if scores["std"] is None else f" ± {scores['std']:.3f}"
-    return f"{scores['mean']:.3f}{std}"
+    std = "" if scores.std is None else f" ± {scores.std:.3f}"
+    return f"{scores.mean:.3f}{std}"
 
 
 def accuracy_differs(entry: Reported, record: Record) -> bool:
@@ -94,59 +94,41 @@ def accuracy_differs(entry: Reported, record: Record) -> bool:
     |measured - reported| > reported deviation + 2 s / sqrt(n) + `ROUNDING`, with the deviation s over n seeds here.
     The paper does not say of how many runs its deviations are, so they stand for themselves. One seed tells nothing.
     """
-    accuracy = record["accuracy"]
-    if entry.value is None or accuracy["std"] is None:
+    accuracy = record.accuracy
+    if entry.value is None or accuracy.mean is None or accuracy.std is None:
         return False
-    error = accuracy["std"] / math.sqrt(len(record["seeds"]))
-    return abs(accuracy["mean"] - entry.value) > (entry.std or 0.0) + 2 * error + ROUNDING
+    error = accuracy.std / math.sqrt(len(record.seeds))
+    return abs(accuracy.mean - entry.value) > (entry.std or 0.0) + 2 * error + ROUNDING
 
 
 def algorithm1_ratio(record: Record) -> float:
     """How many times smaller the file of Algorithm 1 is than the dense one: what the paper calls the size ratio."""
-    return record["size_bytes"]["dense"] / record["size_bytes"]["algorithm1"]
+    return record.size_bytes.dense / record.size_bytes.algorithm1
 
 
 def _other_scores(record: Record) -> str:
-    return ", ".join(
-        f"{name.replace('_', ' ')} {scores['mean']:.3f}" for name, scores in record["other_scores"].items()
-    )
+    return ", ".join(f"{name.replace('_', ' ')} {scores.mean:.3f}" for name, scores in record.other_scores.items())
 
 
-def energy_j(record: Record, field: str) -> tuple[float, str] | None:
-    """Joules with their source; None when they were not measured, or the record is older than the field."""
-    energy = record.get(field)
-    return None if energy is None or energy["value"] is None else (energy["value"], energy["source"])
+def _joules(energy: Energy, style: str) -> str:
+    return "-" if energy.value is None else f"{energy.value:{style}} ({energy.source})"
 
 
-def _energy(field: str, style: str) -> Callable[[Record], str]:
-    def text(record: Record) -> str:
-        found = energy_j(record, field)
-        return "-" if found is None else f"{found[0]:{style}} ({found[1]})"
-
-    return text
-
-
-ACCURACY = Column(
-    "accuracy (ROC-AUC for links)", "accuracy", ".3f", lambda record: mean_and_deviation(record["accuracy"])
-)
-TRAINING = Column("training CPU-s", "", "", lambda record: f"{record['training_s']:.1f}")
-INFERENCE = Column("inference s", "latency_s", ".3f", lambda record: optional(record["latency_s"]["compressed"], ".4f"))
-EPOCHS = Column(
-    "epochs (kept, run)", "epochs", ".0f", lambda r: f"{fmean(r['best_epoch']):.0f}, {fmean(r['epochs']):.0f}"
-)
+ACCURACY = Column("accuracy (ROC-AUC for links)", "accuracy", ".3f", lambda record: mean_and_deviation(record.accuracy))
+TRAINING = Column("training CPU-s", "", "", lambda record: f"{record.training_s:.1f}")
+INFERENCE = Column("inference s", "latency_s", ".3f", lambda record: optional(record.latency_s.compressed, ".4f"))
+EPOCHS = Column("epochs (kept, run)", "epochs", ".0f", lambda r: f"{fmean(r.best_epoch):.0f}, {fmean(r.epochs):.0f}")
 OTHERS = Column("also", "", "", _other_scores)
-SEEDS = Column("seeds", "", "", lambda record: str(len(record["seeds"])))
-PARAMETERS = Column("parameters", "parameters", ",.0f", lambda record: f"{record['parameters']:,}")
-STATE = Column("with buffers", "", "", lambda record: f"{record['state_entries']:,}")
+SEEDS = Column("seeds", "", "", lambda record: str(len(record.seeds)))
+PARAMETERS = Column("parameters", "parameters", ",.0f", lambda record: f"{record.parameters:,}")
+STATE = Column("with buffers", "", "", lambda record: f"{record.state_entries:,}")
 STARRED_ACCURACY = Column("accuracy (ROC-AUC)", "accuracy", ".2f", ACCURACY.measured, accuracy_differs)
 SIZE_RATIO = Column(
     "size ratio, Algorithm 1", "algorithm1_ratio", ".2f", lambda record: f"{algorithm1_ratio(record):.2f}"
 )
 # `size_ratio` is the share that remains, the paper's ratio its inverse.
-DECODABLE_RATIO = Column("decodable file", "", "", lambda record: f"{1 / record['size_ratio']:.2f}")
-ENERGY = Column("energy J", "energy_j", ".1f", _energy("energy_j", ".2g"))
-TRAINING_ENERGY = Column("training energy J", "", "", _energy("training_energy_j", ",.5g"))
-PROCESSOR = Column("CPU %", "cpu_percent", ".1f", lambda record: optional(record["cpu_percent"], ".0f"))
-MEMORY = Column(
-    "memory MB", "memory_mb", ",.0f", lambda record: optional(record["memory_bytes"]["peak_rss"], ",.0f", 1e-6)
-)
+DECODABLE_RATIO = Column("decodable file", "", "", lambda record: f"{1 / record.size_ratio:.2f}")
+ENERGY = Column("energy J", "energy_j", ".1f", lambda record: _joules(record.energy_j, ".2g"))
+TRAINING_ENERGY = Column("training energy J", "", "", lambda record: _joules(record.training_energy_j, ",.5g"))
+PROCESSOR = Column("CPU %", "cpu_percent", ".1f", lambda record: optional(record.cpu_percent, ".0f"))
+MEMORY = Column("memory MB", "memory_mb", ",.0f", lambda record: optional(record.memory_bytes.peak_rss, ",.0f", 1e-6))

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tabulate import tabulate
 
 from fixtures.paired import PairedDifference, paired_difference
-
-Record = Mapping[str, Any]
+from fixtures.record import Record
 
 # A ticket is as good as the dense model when it is at most this much worse.
 MARGIN = 0.01
@@ -61,7 +59,7 @@ class _Ticket:
             self.model,
             f"{self.sparsity:g}",
             self.start,
-            f"{self.record['accuracy']['mean']:.3f}" if self.record else NOT_RUN,
+            f"{self.record.accuracy.mean:.3f}" if self.record else NOT_RUN,
             *(differences["dense"], as_good),
             *(differences["random"], beats_random),
             *(differences["one-shot"], self.wins),
@@ -75,9 +73,9 @@ def lottery_verdict(records: Sequence[Record]) -> str:
     """
     groups: dict[tuple[str, float], dict[str, Record]] = {}
     for record in records:
-        if record["method"] == "lottery-ticket":
-            key = f"{record['task']}.{record['model']}", record["settings"]["sparsity"]
-            groups.setdefault(key, {})[record["settings"]["start"]] = record
+        if record.method == "lottery-ticket":
+            key = record.case_model, record.settings["sparsity"]
+            groups.setdefault(key, {})[record.settings["start"]] = record
     if not groups:
         return ""
     tickets = [_ticket(*key, start, groups[key]) for key in sorted(groups) for start in TICKETS]
@@ -96,7 +94,7 @@ def _ticket(model: str, sparsity: float, start: str, group: Mapping[str, Record]
 
 
 def _against_dense(record: Record) -> PairedDifference:
-    drops = record["accuracy_drop"]["values"]
+    drops = record.accuracy_drop.values
     return paired_difference([0.0] * len(drops), drops)
 
 
@@ -104,7 +102,7 @@ def _paired(first: Record | None, second: Record | None) -> PairedDifference | N
     """The difference of the seeds that both have; None without a common one."""
     if first is None or second is None:
         return None
-    one, other = (dict(zip(r["seeds"], r["accuracy"]["values"], strict=True)) for r in (first, second))
+    one, other = (dict(zip(r.seeds, r.accuracy.values, strict=True)) for r in (first, second))
     common = sorted(one.keys() & other.keys())
     return paired_difference([one[seed] for seed in common], [other[seed] for seed in common]) if common else None
 
@@ -130,10 +128,10 @@ def _difference(difference: PairedDifference | None) -> str:
 def _late_notes(groups: Mapping[tuple[str, float], Mapping[str, Record]]) -> list[str]:
     """The seeds whose training ended while it might still have found a better epoch."""
     late = [
-        f"{record['id']} (seed {seed})"
+        f"{record.id} (seed {seed})"
         for group in groups.values()
         for record in group.values()
-        for seed, truncated in zip(record["seeds"], record["truncated"], strict=True)
+        for seed, truncated in zip(record.seeds, record.truncated, strict=True)
         if truncated
     ]
     return [f"Training was cut short by its budget in: {', '.join(sorted(late))}."] if late else []

@@ -1,7 +1,6 @@
 """The tables of the paper, with what it reports beside what was measured."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from bench.report.columns import (
     ACCURACY,
@@ -29,6 +28,7 @@ from bench.report.regularization_table import regularization_table
 from bench.report.reported import Reported, read_reported, read_reported_compression, read_reported_quantization
 from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER, resource_table
 from bench.report.size_table import size_table
+from fixtures.record import Record
 
 STATISTICS = ("graphs", "nodes", "edges", "features", "labels")
 
@@ -53,13 +53,13 @@ PRUNING_TABLES = tuple(
 )
 
 
-def paper_tables(records: Sequence[Mapping[str, Any]], statistics: Mapping[str, Mapping[str, int | str]]) -> str:
+def paper_tables(records: Sequence[Record], statistics: Mapping[str, Mapping[str, int | str]]) -> str:
     """All tables as text; a row is there when its case was run, and a table when it has a row.
 
     `statistics` are those of the real tasks by name: planted data is no data of the paper.
     """
     reported, compressed, quantized = read_reported(), read_reported_compression(), read_reported_quantization()
-    by_id = {record["id"]: record for record in records}
+    by_id = {record.id: record for record in records}
     parts = [
         _data_table(reported, statistics),
         *(table.text(reported, by_id) for table in MODEL_TABLES),

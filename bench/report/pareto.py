@@ -1,15 +1,13 @@
 """The cases of a model that no other case beats in bytes, latency and accuracy."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import fill
-from typing import Any
 
 from tabulate import tabulate
 
 from bench.report.columns import NOTE_WIDTH, mean_and_deviation, optional
-
-Record = Mapping[str, Any]
+from fixtures.record import Record
 
 QUANTIZING = frozenset({"qat", "degree-quant", "a2q", "post-training", "hybrid"})
 NOT_TIMED = "not timed"
@@ -25,14 +23,14 @@ CRITERIA = (
 
 def has_quantized(records: Sequence[Record]) -> bool:
     """Whether a case was trained or converted to integers, alone or with pruning."""
-    return any(record["method"] in QUANTIZING for record in records)
+    return any(record.method in QUANTIZING for record in records)
 
 
 def pareto_fronts(records: Sequence[Record]) -> str:
     """The front of every model with at least two compressed cases, smallest first; no text when there is none."""
     models: dict[str, list[Record]] = {}
     for record in records:
-        models.setdefault(f"{record['task']}.{record['model']}", []).append(record)
+        models.setdefault(record.case_model, []).append(record)
     rows, counts = [], []
     for model, cases in sorted(models.items()):
         if sum(map(_compressed, cases)) >= 2:
@@ -46,21 +44,21 @@ def pareto_fronts(records: Sequence[Record]) -> str:
 
 
 def _compressed(record: Record) -> bool:
-    return record["compressed_tensors"] > 0 or record["settings"]["precision"] != "fp32"
+    return record.compressed_tensors > 0 or record.precision != "fp32"
 
 
 def _front(cases: Sequence[Record]) -> list[Record]:
-    compared = [case for case in cases if not case["collapsed"]]
+    compared = [case for case in cases if not case.collapsed]
     front = [case for case in compared if not any(_beats(other, case) for other in compared)]
-    return sorted(front, key=lambda case: case["size_bytes"]["encoded"])
+    return sorted(front, key=lambda case: case.size_bytes.encoded)
 
 
 def _beats(other: Record, case: Record) -> bool:
     """Whether another case is nowhere worse than this one, and better somewhere, in all that is known of this one."""
-    of_other, of_case = (record["speedup"]["compression"] for record in (other, case))
+    of_other, of_case = (record.speedup.compression for record in (other, case))
     pairs = [
-        (case["size_bytes"]["encoded"], other["size_bytes"]["encoded"]),
-        (other["accuracy"]["mean"], case["accuracy"]["mean"]),
+        (case.size_bytes.encoded, other.size_bytes.encoded),
+        (other.accuracy.mean, case.accuracy.mean),
     ]
     if of_case is not None:
         if of_other is None:
@@ -70,17 +68,17 @@ def _beats(other: Record, case: Record) -> bool:
 
 
 def _row(record: Record) -> list[str]:
-    accuracy, speedup = record["accuracy"], record["speedup"]["compression"]
+    accuracy, speedup = record.accuracy, record.speedup.compression
     return [
-        record["id"],
+        record.id,
         mean_and_deviation(accuracy),
-        optional(accuracy["std"], ".4f", 1 / math.sqrt(len(record["seeds"]))),
-        f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
+        optional(accuracy.std, ".4f", 1 / math.sqrt(len(record.seeds))),
+        f"{record.size_bytes.encoded:,.0f} ({1 / record.size_ratio:.2f}x)",
         NOT_TIMED if speedup is None else f"{speedup:.2f}x",
     ]
 
 
 def _count(model: str, cases: Sequence[Record], front: Sequence[Record]) -> str:
-    collapsed = sum(bool(case["collapsed"]) for case in cases)
+    collapsed = sum(bool(case.collapsed) for case in cases)
     dominated = len(cases) - len(front) - collapsed
     return f"{model}: {len(front)} of {len(cases)} cases on the front, {dominated} dominated, {collapsed} collapsed"

@@ -5,7 +5,6 @@ draw, and a folder in place of the picture is given one file per figure.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 
 from matplotlib import rc_context
 
-from bench.report.figures import FIGURES, Draw, case_name
+from bench.report.figures import FIGURES, Draw
+from fixtures.record import Record, read_results
 from gnn.errors import GnnError
 
 
@@ -28,32 +28,32 @@ def main() -> None:
     folder = arguments.picture.is_dir()
     asked = [arguments.figure] if arguments.figure else (list(FIGURES) if folder else ["size"])
     try:
-        document = json.loads(arguments.results.read_text())
-        records = _of_model(document["cases"], arguments.model)
+        results = read_results(arguments.results)
+        records = _of_model(results.cases, arguments.model)
         for name in asked:
             picture = arguments.picture / f"{name}.svg" if folder else arguments.picture
             try:
-                _save(FIGURES[name], records, document["machine"], picture)
+                _save(FIGURES[name], records, results.machine, picture)
             except GnnError as error:
                 if len(asked) == 1:
                     raise
                 print(f"no {picture}: {error}", file=sys.stderr)
     except GnnError as error:
         parser.error(str(error))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        parser.error(f"{arguments.results} is not a file that --results wrote: {error}")
+    except (OSError, ValueError) as error:
+        parser.error(f"{arguments.picture} cannot be drawn: {error}")
 
 
-def _of_model(records: Sequence[Mapping[str, Any]], name: str | None) -> Sequence[Mapping[str, Any]]:
+def _of_model(records: Sequence[Record], name: str | None) -> Sequence[Record]:
     # What is not finite is no place to draw a point at.
-    found = [record for record in records if name in (None, case_name(record)) and not record.get("not_finite")]
+    found = [record for record in records if name in (None, record.case_model) and not record.not_finite]
     if name and not found:
-        models = ", ".join(sorted({case_name(record) for record in records}))
+        models = ", ".join(sorted({record.case_model for record in records}))
         raise GnnError(f"the results hold no case of {name!r}; they have: {models}")
     return found
 
 
-def _save(draw: Draw, records: Sequence[Mapping[str, Any]], machine: Mapping[str, Any], picture: Path) -> None:
+def _save(draw: Draw, records: Sequence[Record], machine: Mapping[str, Any], picture: Path) -> None:
     figure = draw(records, machine)
     # Fixed ids and no date, so that drawing the same results twice gives the same file.
     with rc_context({"svg.hashsalt": "gnn-compression-bench"}):

@@ -1,6 +1,5 @@
 """Tables 7 and 8 of the paper: quantized models, with every variant that was run."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from bench.report.columns import (
     TRAINING,
     TRAINING_ENERGY,
     Column,
-    Record,
     Records,
     optional,
     remarks,
@@ -22,15 +20,12 @@ from bench.report.columns import (
 )
 from bench.report.reported import Reported
 from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER
+from fixtures.record import Record
 
-# What the parts of an id such as bbbp.gin.qat.int8.ste-abs say, in their order.
-METHODS = {"qat": "QAT", "degree-quant": "Degree-Quant"}
-BITS = {"int4": "int4", "int8": "int8"}
-GRADIENTS = {"ste": "straight-through", "gc": "clipped"}
-RANGES = {"abs": "absolute", "mom": "momentum", "per": "percentile"}
-WORDS = METHODS | BITS | GRADIENTS | RANGES
+WORDS = {"qat": "QAT", "degree-quant": "Degree-Quant", "gradient-clipping": "clipped"}
 NOUNS = ("", "", " gradients", " ranges")
-VARIANTS = tuple(f"{gradient}-{ranges}" for gradient in GRADIENTS for ranges in RANGES)
+# What follows the paper's line in a case id.
+VARIANTS = tuple(f"{gradient}-{ranges}" for gradient in ("ste", "gc") for ranges in ("abs", "mom", "per"))
 # In-degrees from this one on are shown together.
 MANY = 5
 
@@ -55,27 +50,27 @@ TIMES_DIFFER = (
 
 
 def _against_dense(record: Record) -> str:
-    return f"{0.0 - record['accuracy_drop']['mean']:+.3f}{' COLLAPSED' if record['collapsed'] else ''}"
+    return f"{0.0 - record.accuracy_drop.mean:+.3f}{' COLLAPSED' if record.collapsed else ''}"
 
 
 def _latency(record: Record) -> str:
-    latency, speedup = record["latency_s"]["compressed"], record["speedup"]["compression"]
+    latency, speedup = record.latency_s.compressed, record.speedup.compression
     return optional(latency, ".3f", 1e3) + ("" if speedup is None else f" ({speedup:.2f}x)")
 
 
 def _agreement(record: Record) -> str:
-    agreement = record["integer_agreement"]
+    agreement = record.integer_agreement
     if agreement is None:
         return "-"
-    return f"{agreement['classes']:.2%}, {agreement['identical']:.2%}, {agreement['largest_difference']:.1e}"
+    return f"{agreement.classes:.2%}, {agreement.identical:.2%}, {agreement.largest_difference:.1e}"
 
 
 COLUMNS = (
     replace(STARRED_ACCURACY, header="accuracy"),
     Column("against dense", "", "", _against_dense),
     SEEDS,
-    Column("mean bits", "", "", lambda record: f"{record['bit_width']['mean']:.2f}"),
-    Column("bytes (x)", "", "", lambda r: f"{r['size_bytes']['encoded']:,.0f} ({1 / r['size_ratio']:.2f}x)"),
+    Column("mean bits", "", "", lambda record: f"{record.bit_width.mean:.2f}"),
+    Column("bytes (x)", "", "", lambda r: f"{r.size_bytes.encoded:,.0f} ({1 / r.size_ratio:.2f}x)"),
     Column("training s / CPU-s", "training_s", ".1f", TRAINING.measured),
     Column("inference s / ms (x)", "latency_s", ".2f", _latency),
     Column("integers as simulated", "", "", _agreement),
@@ -84,44 +79,42 @@ RESOURCE_COLUMNS = (
     replace(ENERGY, style=".2f"),
     TRAINING_ENERGY,
     replace(PROCESSOR, style=".2f"),
-    Column("memory GB", "memory_gb", ".2f", lambda record: optional(record["memory_bytes"]["peak_rss"], ".2f", 1e-9)),
+    Column("memory GB", "memory_gb", ".2f", lambda record: optional(record.memory_bytes.peak_rss, ".2f", 1e-9)),
 )
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A line of the paper, what it reports there, and the cases that were run for it."""
+    """A line of the paper, what it reports there, and the cases that were run for it, by their variant."""
 
     name: str
     reported: Mapping[str, Reported]
-    cases: tuple[Record, ...]
+    cases: Mapping[str, Record]
+
+    @property
+    def first(self) -> Record:
+        """The only case, or that of the first variant."""
+        return next(iter(self.cases.values()))
 
     @property
     def has_variants(self) -> bool:
         """Whether the paper's line stands for one of several variants."""
-        return self.cases[0]["id"] != self.name
-
-    @property
-    def chosen(self) -> Record | None:
-        """The only case, or the variant with the lowest validation loss; None when no variant has one."""
-        if not self.has_variants:
-            return self.cases[0]
-        judged = [case for case in self.cases if _judged(case["validation_loss"])]
-        return min(judged, key=lambda case: case["validation_loss"], default=None)
+        return "" not in self.cases
 
     def row(self, columns: Sequence[Column]) -> list[str]:
-        """What the paper reports beside what was measured."""
-        chosen = self.chosen
+        """What the paper reports beside what was measured of the only case, or of the variant with the lowest loss."""
+        if not self.has_variants:
+            return [self.name, *(column.cell(self.reported, self.first) for column in columns)]
+        chosen = chosen_variant(self.cases)
         if chosen is None:
             return [f"{self.name}: no validation loss"]
-        title = f"{self.name}: {_variant(chosen)}" if self.has_variants else self.name
-        return [title, *(column.cell(self.reported, chosen) for column in columns)]
+        return [f"{self.name}: {chosen}", *(column.cell(self.reported, self.cases[chosen]) for column in columns)]
 
     def variant_rows(self, columns: Sequence[Column]) -> list[list[str]]:
         """One measured row for every variant."""
         if not self.has_variants:
             return []
-        return [[f". {_variant(case)}", *(column.cell({}, case) for column in columns)] for case in self.cases]
+        return [[f". {name}", *(column.cell({}, case) for column in columns)] for name, case in self.cases.items()]
 
 
 def quantization_table(reported: Sequence[Reported], by_id: Records) -> str:
@@ -152,27 +145,24 @@ def _groups(number: str, reported: Sequence[Reported], by_id: Records) -> list[_
     for entry in reported:
         if entry.table == number:
             entries.setdefault(entry.row, {})[entry.metric] = entry
-    groups = [_Group(name, of_line, cases) for name, of_line in entries.items() if (cases := _cases(name, by_id))]
-    quantized = {_model(group) for group in groups if not group.name.endswith(".dense")}
-    return [group for group in groups if _model(group) in quantized]
+    groups = [_Group(name, of_line, cases) for name, of_line in entries.items() if (cases := cases_of(name, by_id))]
+    quantized = {group.first.case_model for group in groups if group.first.method != "dense"}
+    return [group for group in groups if group.first.case_model in quantized]
 
 
-def _cases(name: str, by_id: Records) -> tuple[Record, ...]:
-    ids = [name] if name in by_id else [f"{name}.{variant}" for variant in VARIANTS]
-    return tuple(by_id[case_id] for case_id in ids if case_id in by_id)
+def cases_of(name: str, by_id: Records) -> dict[str, Record]:
+    """The case of that name, by an empty variant, or those that were run of its variants."""
+    if name in by_id:
+        return {"": by_id[name]}
+    ids = {variant: f"{name}.{variant}" for variant in VARIANTS}
+    return {variant: by_id[case_id] for variant, case_id in ids.items() if case_id in by_id}
 
 
-def _model(group: _Group) -> str:
-    return f"{group.cases[0]['task']}.{group.cases[0]['model']}"
-
-
-def _judged(validation_loss: float | None) -> bool:
-    # A model that diverged has a loss that is no number, which min would take for the lowest.
-    return validation_loss is not None and math.isfinite(validation_loss)
-
-
-def _variant(record: Record) -> str:
-    return record["id"].rpartition(".")[2]
+def chosen_variant(cases: Records) -> str | None:
+    """The variant with the lowest validation loss; None when none has one."""
+    losses = {variant: case.validation_loss for variant, case in cases.items()}
+    judged = {variant: loss for variant, loss in losses.items() if loss is not None}
+    return min(judged, key=judged.__getitem__, default=None)
 
 
 def _remarks(groups: Sequence[_Group]) -> list[str]:
@@ -182,11 +172,11 @@ def _remarks(groups: Sequence[_Group]) -> list[str]:
 def _collapsed(groups: Sequence[_Group]) -> list[str]:
     """Which cases collapsed, model by model, and what those with variants share."""
     notes = []
-    for model in dict.fromkeys(map(_model, groups)):
-        of_model = [group for group in groups if _model(group) == model]
-        found = [group.name for group in of_model if not group.has_variants and group.cases[0]["collapsed"]]
-        variants = [case for group in of_model if group.has_variants for case in group.cases]
-        if collapsed := [_properties(case) for case in variants if case["collapsed"]]:
+    for model in dict.fromkeys(group.first.case_model for group in groups):
+        of_model = [group for group in groups if group.first.case_model == model]
+        found = [group.name for group in of_model if not group.has_variants and group.first.collapsed]
+        variants = [case for group in of_model if group.has_variants for case in group.cases.values()]
+        if collapsed := [_properties(case) for case in variants if case.collapsed]:
             found.append(_shared(collapsed, [_properties(case) for case in variants]))
         notes.append(f"collapsed on {model}: {', '.join(found) or 'none'}")
     return notes
@@ -194,8 +184,13 @@ def _collapsed(groups: Sequence[_Group]) -> list[str]:
 
 def _properties(record: Record) -> tuple[str, ...]:
     """The words for method, bits, gradients and ranges of a variant."""
-    method, bits, variant = record["id"].split(".")[2:]
-    return tuple(WORDS[part] for part in (method, bits, *variant.split("-")))
+    parts = (
+        record.method,
+        f"int{record.settings['bit_width']}",
+        record.settings["gradient"],
+        record.settings["tracking"],
+    )
+    return tuple(WORDS.get(part, part) for part in parts)
 
 
 def _shared(collapsed: Sequence[tuple[str, ...]], run: Sequence[tuple[str, ...]]) -> str:
@@ -212,11 +207,11 @@ def _shared(collapsed: Sequence[tuple[str, ...]], run: Sequence[tuple[str, ...]]
 
 def _node_bits(groups: Sequence[_Group]) -> list[str]:
     """The mean bits of nodes by their in-degree, where nodes have bits of their own."""
-    cases = [case for group in groups for case in group.cases]
+    cases = [case for group in groups for case in group.cases.values()]
     return [
-        f"{case['id']}: mean bits of nodes by in-degree: {_by_degree(case['bit_width']['histogram'])}"
+        f"{case.id}: mean bits of nodes by in-degree: {_by_degree(case.bit_width.histogram)}"
         for case in cases
-        if case["bit_width"]["histogram"]
+        if case.bit_width.histogram
     ]
 
 

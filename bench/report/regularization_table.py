@@ -11,11 +11,11 @@ from bench.report.columns import (
     STARRED_ACCURACY,
     CaseTable,
     Column,
-    Record,
     Records,
     mean_and_deviation,
 )
 from bench.report.reported import Reported
+from fixtures.record import Record
 
 PRUNED_SHARE = 0.9
 NOTES = (
@@ -30,13 +30,13 @@ def regularization_table(reported: Sequence[Reported], by_id: Records) -> str:
     """One row per model and rate that was run; no text when none was."""
 
     def pruned(record: Record) -> str:
-        found = by_id.get(f"{record['id']}.s{PRUNED_SHARE:g}")
-        return "-" if found is None else mean_and_deviation(found["accuracy"])
+        found = by_id.get(f"{record.id}.s{PRUNED_SHARE:g}")
+        return "-" if found is None else mean_and_deviation(found.accuracy)
 
     columns = (
         STARRED_ACCURACY,
         SEEDS,
-        Column("near zero", "", "", lambda record: f"{record['near_zero_share']:.1%}"),
+        Column("near zero", "", "", lambda record: f"{record.near_zero_share:.1%}"),
         Column(f"pruned to {PRUNED_SHARE:g}", "", "", pruned),
         ENERGY,
         PROCESSOR,

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.report.columns import Record, Records, energy_j, titled
+from bench.report.columns import Records, titled
 from bench.report.reported import Reported
+from fixtures.record import Record
 
 NUMBER = "6"
 RESOURCES_DIFFER = (
@@ -48,15 +49,15 @@ class _Measured:
         return f"{self.value:{style}}" + (f" ({', '.join(origin)})" if origin else "")
 
 
-def _of_one_source(value: float | None, factor: float = 1.0) -> tuple[float, str] | None:
-    return None if value is None else (value * factor, "")
+def _value(value: float | None, source: str = "", factor: float = 1.0) -> tuple[float, str] | None:
+    return None if value is None else (value * factor, source)
 
 
 RESOURCES = (
-    Resource("memory_mb", "memory MB", ",.0f", lambda r: _of_one_source(r["memory_bytes"]["peak_rss"], 1e-6)),
-    Resource("energy_j", "energy J", ".3g", lambda r: energy_j(r, "energy_j")),
-    Resource("", "training energy J", ",.5g", lambda r: energy_j(r, "training_energy_j")),
-    Resource("cpu_percent", "CPU %", ".3g", lambda r: _of_one_source(r["cpu_percent"])),
+    Resource("memory_mb", "memory MB", ",.0f", lambda r: _value(r.memory_bytes.peak_rss, factor=1e-6)),
+    Resource("energy_j", "energy J", ".3g", lambda r: _value(r.energy_j.value, r.energy_j.source)),
+    Resource("", "training energy J", ",.5g", lambda r: _value(r.training_energy_j.value, r.training_energy_j.source)),
+    Resource("cpu_percent", "CPU %", ".3g", lambda r: _value(r.cpu_percent)),
 )
 
 
@@ -65,10 +66,13 @@ def resource_table(reported: Sequence[Reported], by_id: Records) -> str:
     printed = {(entry.row, entry.metric): entry for entry in reported if entry.table == NUMBER}
     rows = []
     for group in dict.fromkeys(group for group, _ in printed):
+        plain = [record for record in by_id.values() if record.precision == "fp32" and not record.fine_tuned]
+        cases = [record for record in plain if f"{record.case_model}.{record.method}" == group]
         for resource in RESOURCES:
-            found = _measured(group, by_id, resource)
+            found = [measured for case in cases if (measured := _measured(case, resource))]
             if found:
-                extremes = {"max": max(found), "min": min(found), "base": _base(group, by_id, resource)}
+                dense = by_id.get(f"{cases[0].case_model}.dense")
+                extremes = {"max": max(found), "min": min(found), "base": dense and _measured(dense, resource)}
                 entries = (printed.get((group, f"{resource.metric}.{kind}")) for kind in extremes)
                 cells = map(_cell, entries, extremes.values(), [resource.style] * len(extremes))
                 rows.append([group, resource.title, *cells])
@@ -79,21 +83,9 @@ def resource_table(reported: Sequence[Reported], by_id: Records) -> str:
     return titled(NUMBER, title, headers, rows, [SHIFTED, RESOURCES_DIFFER, ENERGIES_DIFFER, UNTRAINED])
 
 
-def _measured(group: str, by_id: Records, resource: Resource) -> list[_Measured]:
-    found = []
-    for case_id, record in by_id.items():
-        sparsity = case_id.removeprefix(f"{group}.s")
-        measured = resource.measured(record)
-        if sparsity != case_id and sparsity.removeprefix("0.").isdigit() and measured is not None:
-            value, source = measured
-            found.append(_Measured(value, float(sparsity), source))
-    return found
-
-
-def _base(group: str, by_id: Records, resource: Resource) -> _Measured | None:
-    dense = by_id.get(f"{group.rpartition('.')[0]}.dense")
-    measured = None if dense is None else resource.measured(dense)
-    return None if measured is None else _Measured(measured[0], None, measured[1])
+def _measured(record: Record, resource: Resource) -> _Measured | None:
+    found = resource.measured(record)
+    return found and _Measured(found[0], record.settings.get("sparsity"), found[1])
 
 
 def _cell(entry: Reported | None, measured: _Measured | None, style: str) -> str:

@@ -8,8 +8,9 @@ from statistics import fmean
 
 import torch
 
-from bench.report.columns import Record, Records, algorithm1_ratio, titled
+from bench.report.columns import Records, algorithm1_ratio, titled
 from bench.report.reported import Reported
+from fixtures.record import Record
 
 NUMBER = "5"
 METRIC = "algorithm1_ratio"
@@ -41,7 +42,7 @@ def size_table(reported: Sequence[Reported], by_id: Records) -> str:
     entries = {entry.row: entry for entry in reported if entry.table == NUMBER and entry.row in by_id}
     if not entries:
         return ""
-    groups = _grouped(entries)
+    groups = _grouped(entries, by_id)
     sparsities = sorted({sparsity for rows in groups.values() for sparsity in rows})
     lines = [line for group, rows in groups.items() for line in _lines(group, rows, sparsities, entries, by_id)]
     notes = [
@@ -53,12 +54,12 @@ def size_table(reported: Sequence[Reported], by_id: Records) -> str:
     return titled(NUMBER, TITLE, ["sparsity", *(f"{sparsity:g}" for sparsity in sparsities)], lines, notes)
 
 
-def _grouped(rows: Iterable[str]) -> dict[str, dict[float, str]]:
+def _grouped(rows: Iterable[str], by_id: Records) -> dict[str, dict[float, str]]:
     """Case ids such as a.b.global.s0.8.ft by their a.b.global and their sparsity."""
     groups: dict[str, dict[float, str]] = {}
     for row in rows:
-        group, _, sparsity = row.removesuffix(".ft").partition(".s0.")
-        groups.setdefault(group, {})[float(f"0.{sparsity}")] = row
+        record = by_id[row]
+        groups.setdefault(f"{record.case_model}.{record.method}", {})[record.settings["sparsity"]] = row
     return groups
 
 
@@ -74,7 +75,7 @@ def _lines(
         group: lambda row, sparsity: _compared(entries[row], by_id[row], sparsity),
         ". in the container of torch 2.0": lambda row, _: f"{_ratio_without(newer, by_id[row]):.2f}",
         ". values alone": lambda row, _: f"{_values_alone(by_id[row]):.2f}",
-        ". decodable file": lambda row, _: f"{1 / by_id[row]['size_ratio']:.2f}",
+        ". decodable file": lambda row, _: f"{1 / by_id[row].size_ratio:.2f}",
     }
     return [
         [title, *(cell(rows[sparsity], sparsity) if sparsity in rows else "" for sparsity in sparsities)]
@@ -93,12 +94,12 @@ def _reproduced(entry: Reported, record: Record, sparsity: float) -> bool:
 
 
 def _values_alone(record: Record) -> float:
-    return record["parameters"] / record["nonzero_parameters"]
+    return record.parameters / record.nonzero_parameters
 
 
 def _ratio_without(removed_bytes: int, record: Record) -> float:
-    sizes = record["size_bytes"]
-    return (sizes["dense"] - removed_bytes) / (sizes["algorithm1"] - removed_bytes)
+    sizes = record.size_bytes
+    return (sizes.dense - removed_bytes) / (sizes.algorithm1 - removed_bytes)
 
 
 def bytes_since_the_paper() -> int:
@@ -123,8 +124,8 @@ def _containers(records: Iterable[Record]) -> list[str]:
     beyond: dict[str, list[float]] = {}
     for record in records:
         if not _empty_layers(record):
-            container = record["size_bytes"]["algorithm1"] - 4 * record["nonzero_parameters"]
-            beyond.setdefault(f"{record['task']}.{record['model']}", []).append(container)
+            container = record.size_bytes.algorithm1 - 4 * record.nonzero_parameters
+            beyond.setdefault(record.case_model, []).append(container)
     if not beyond:
         return []
     sizes = ", ".join(f"{name} {fmean(values):,.0f}" for name, values in beyond.items())
@@ -137,7 +138,7 @@ def _containers(records: Iterable[Record]) -> list[str]:
 
 def _kept_whole(records: Iterable[Record]) -> list[str]:
     return [
-        f"{record['id']}: nothing is left of {', '.join(layers)}, so Algorithm 1 keeps it whole"
+        f"{record.id}: nothing is left of {', '.join(layers)}, so Algorithm 1 keeps it whole"
         for record in records
         if (layers := _empty_layers(record))
     ]
@@ -147,10 +148,10 @@ def _anomalies(reported: Sequence[Reported], entries: Mapping[str, Reported], by
     """What the paper's other tables print for the cells that are not reproduced, and what would give them."""
     printed = {entry.row: entry for entry in reported if entry.metric == METRIC and entry.table != NUMBER}
     notes = []
-    for group, rows in _grouped(entries).items():
+    for group, rows in _grouped(entries, by_id).items():
         for sparsity, row in rows.items():
             if not _reproduced(entries[row], by_id[row], sparsity):
-                before, after = printed[row.removesuffix(".ft")], printed[row]
+                before, after = printed[f"{group}.s{sparsity:g}"], printed[row]
                 notes.append(
                     f"{group} at {sparsity:g}: the paper prints {before.formatted('.2f')} in Table {before.table} "
                     f"before fine-tuning and {after.formatted('.2f')} in Table {after.table} after it"
@@ -163,8 +164,8 @@ def _explanation(row: str, record: Record, before: Reported, after: Reported) ->
     """What would give the value of a cell that is not reproduced, where something is known."""
     if row in IF_KEPT_WHOLE:
         whole_bytes, tensors = IF_KEPT_WHOLE[row]
-        sizes, layers = record["size_bytes"], record["layer_sparsity"]
-        ratio = sizes["dense"] / (sizes["algorithm1"] + whole_bytes)
+        sizes, layers = record.size_bytes, record.layer_sparsity
+        ratio = sizes.dense / (sizes.algorithm1 + whole_bytes)
         emptiest = max(layers, key=layers.__getitem__)
         return (
             f". Algorithm 1 keeps a tensor whole when nothing is left of it: {tensors} kept so would give {ratio:.2f}. "
@@ -173,10 +174,10 @@ def _explanation(row: str, record: Record, before: Reported, after: Reported) ->
     if before.value and after.value and after.value / before.value > 1 + MODERATE_ALLOWANCE:
         return (
             ". A file that shrinks so in fine-tuning lost further weights to it (a conjecture); here "
-            f"{record['sparsity']:.1%} of the prunable weights are zero after it"
+            f"{record.sparsity:.1%} of the prunable weights are zero after it"
         )
     return ""
 
 
 def _empty_layers(record: Record) -> list[str]:
-    return [layer for layer, sparsity in record["layer_sparsity"].items() if sparsity == 1.0]
+    return [layer for layer, sparsity in record.layer_sparsity.items() if sparsity == 1.0]

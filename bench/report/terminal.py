@@ -4,11 +4,13 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from textwrap import shorten
 from typing import Any
 
 from tabulate import tabulate
 
+from fixtures.record import Record
 from fixtures.thresholds import Allowance
 
 HEADERS = ("case", "accuracy (vs dense)", "bytes (fewer)", "ms (faster)", "joules (source)", "gate")
@@ -20,19 +22,20 @@ MOVED = ("fail", "not-measured", "undecided", "improved", "pass")
 OPEN_LINES = 2
 
 
-def status(record: Mapping[str, Any]) -> str:
+def status(record: Record) -> str:
     """The gate's status, or "improved" for a case that passes and is better than its snapshot or accepted ratio."""
-    gate = record["gate"]
-    return "improved" if gate["status"] == "pass" and gate["improvements"] else gate["status"]
+    gate = record.gate
+    return "improved" if gate.status == "pass" and gate.improvements else gate.status
 
 
-def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
+def summary_table(records: Sequence[Record]) -> str:
     """Put one row per case under the task and model that it shares with others, what moved first.
 
     (fewer) and (faster) are how many times, against the dense model on the same runtime; a dash was not measured.
     """
     rows = []
-    by_model = groupby(sorted(records, key=_model), key=_model)
+    model_of = attrgetter("case_model")
+    by_model = groupby(sorted(records, key=model_of), key=model_of)
     models = [(model, sorted(cases, key=_movement)) for model, cases in by_model]
     for model, cases in sorted(models, key=lambda entry: (_movement(entry[1][0])[0], entry[0])):
         rows.append([f"{model}:"])
@@ -40,25 +43,21 @@ def summary_table(records: Sequence[Mapping[str, Any]]) -> str:
     return tabulate(rows, headers=HEADERS, disable_numparse=True)
 
 
-def _model(record: Mapping[str, Any]) -> str:
-    return ".".join(record["id"].split(".", 2)[:2])
-
-
-def _movement(record: Mapping[str, Any]) -> tuple[int, str]:
+def _movement(record: Record) -> tuple[int, str]:
     """Where a case stands among its neighbours: what is wrong or better first, then by its id."""
-    return MOVED.index(status(record)), record["id"]
+    return MOVED.index(status(record)), record.id
 
 
-def _row(record: Mapping[str, Any]) -> list[str]:
-    accuracy, drop, energy = record["accuracy"], record["accuracy_drop"]["mean"], record["energy_j"]
-    std = "" if accuracy["std"] is None else f" ± {accuracy['std']:.3f}"
+def _row(record: Record) -> list[str]:
+    accuracy, drop, energy = record.accuracy, record.accuracy_drop.mean, record.energy_j
+    std = "" if accuracy.std is None else f" ± {accuracy.std:.3f}"
     change = "" if drop is None else f" ({0.0 - drop:+.3f})"
     return [
-        record["id"].split(".", 2)[2],
-        "-" if accuracy["mean"] is None else f"{accuracy['mean']:.3f}{std}{change}",
-        f"{record['size_bytes']['encoded']:,.0f} ({1 / record['size_ratio']:.2f}x)",
-        _latency(record["latency_s"]["compressed"], record["speedup"]["compression"]),
-        "-" if energy["value"] is None else f"{energy['value']:.2g} ({energy['source']})",
+        record.method_id,
+        "-" if accuracy.mean is None else f"{accuracy.mean:.3f}{std}{change}",
+        f"{record.size_bytes.encoded:,.0f} ({1 / record.size_ratio:.2f}x)",
+        _latency(record.latency_s.compressed, record.speedup.compression),
+        "-" if energy.value is None else f"{energy.value:.2g} ({energy.source})",
         status(record),
     ]
 
@@ -69,30 +68,30 @@ def _latency(latency_s: float | None, speedup: float | None) -> str:
     return f"{latency_s * 1e3:.3f}" + ("" if speedup is None else f" ({speedup:.2f}x)")
 
 
-def notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def notes(records: Sequence[Record]) -> list[str]:
     """Say in one line each how the numbers of the table came about, and which are not there."""
-    seeds = sorted({len(record["seeds"]) for record in records})
+    seeds = sorted({len(record.seeds) for record in records})
     found = [
         f"mean ± std over {' or '.join(map(str, seeds))} seed{'s' * (seeds != [1])}; "
         "latency of the whole test part on one thread, "
-        f"{records[0]['latency_s']['statistic']}"
+        f"{records[0].latency_s.statistic}"
     ]
-    runtime = [record["speedup"]["runtime"] for record in records if record["speedup"]["runtime"] is not None]
+    runtime = [record.speedup.runtime for record in records if record.speedup.runtime is not None]
     if runtime:
         found.append(
             f"the dense runtime itself is {statistics.median(runtime):.1f} times as fast as plain eager FP32 "
             "(no compression in that)"
         )
-    if any(record["energy_j"]["source"] == "estimate" for record in records):
+    if any(record.energy_j.source == "estimate" for record in records):
         found.append("energy estimates follow CPU time by construction: they are no independent evidence")
     return found + _not_timed(records)
 
 
-def _not_timed(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _not_timed(records: Sequence[Record]) -> list[str]:
     reasons = Counter(
-        record["not_applicable"].get("latency_s.compressed", UNEXPLAINED)
+        record.not_applicable.get("latency_s.compressed", UNEXPLAINED)
         for record in records
-        if record["latency_s"]["compressed"] is None
+        if record.latency_s.compressed is None
     )
     if not reasons:
         return []
@@ -102,10 +101,10 @@ def _not_timed(records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [shorten(sentence, WIDTH - len(others), placeholder=" ...") + others]
 
 
-def snapshot_notes(records: Sequence[Mapping[str, Any]], allowances: Sequence[Allowance]) -> list[str]:
+def snapshot_notes(records: Sequence[Record], allowances: Sequence[Allowance]) -> list[str]:
     """Say which cases have no snapshot to be compared with, and which have one that allows sizes to differ."""
-    found = [record["snapshot"] for record in records]
-    foreign = sum(snapshot["foreign"] for snapshot in found if snapshot)
+    found = [record.snapshot for record in records]
+    foreign = sum(snapshot.foreign for snapshot in found if snapshot)
     lines = []
     if missing := found.count(None):
         lines.append(f"{missing} case{'s have' if missing > 1 else ' has'} no accepted values yet")
@@ -118,13 +117,13 @@ def snapshot_notes(records: Sequence[Mapping[str, Any]], allowances: Sequence[Al
     return lines
 
 
-def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def open_questions(records: Sequence[Record]) -> list[str]:
     """Give a line to each case that is neither red nor a plain pass: what is undecided, not measured, or better."""
     moved = sorted((record for record in records if status(record) not in ("pass", "fail")), key=_movement)
     sentences = [
         shorten(f"{status(record)}: {sentence}", WIDTH, placeholder=" ...")
         for record in moved
-        for sentence in (*record["gate"]["reasons"], *record["gate"]["improvements"])[:1]
+        for sentence in (*record.gate.reasons, *record.gate.improvements)[:1]
     ]
     if len(sentences) <= OPEN_LINES:
         return sentences
@@ -133,7 +132,7 @@ def open_questions(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def verdict(
-    records: Sequence[Mapping[str, Any]],
+    records: Sequence[Record],
     failed: int,
     broken: int,
     gate: str,

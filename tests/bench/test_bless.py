@@ -8,31 +8,30 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
+import msgspec
 import pytest
 
 from bench import bless as module
 from bench.bless import bless, blessed, check_clean, check_machine_class, update_ratios
+from fixtures.record import Record, Results
+from fixtures.speed import Speed
 from fixtures.timing_baseline import TimingBaseline
 from gnn.errors import SettingError
+from tests.bench.made_up_records import made_up_record, made_up_results
 
 CLASS = "amd-26-2"
 
 
-def made_up_record(case: str, ratio: float | None, status: str = "pass", protocol: str = "clean") -> dict[str, Any]:
-    return {
-        "id": case,
-        "protocol": protocol,
-        "speedup": {"compression": ratio},
-        "instructions": {"ratio": None},
-        "gate": {"status": status},
-    }
+def case(name: str, ratio: float | None, status: str = "pass", protocol: str = "clean") -> Record:
+    found = {"speedup": {"compression": ratio}, "instructions": {"ratio": None}, "gate": {"status": status}}
+    return made_up_record("a.b.dense", id=name, protocol=protocol, **found)
 
 
-def made_up_results(*records: dict[str, Any], speeds: Sequence[float] = ()) -> dict[str, Any]:
-    named = [{"name": f"work {number}", "peer": "its peer", "ratio": ratio} for number, ratio in enumerate(speeds)]
-    return {"machine": {"class": CLASS}, "cases": list(records), "speeds": named}
+def look(*records: Record, speeds: Sequence[float] = ()) -> Results:
+    numbers = {"cpu_s": 1.0, "target_cpu_s": 1.0, "peer": "its peer"}
+    named = [{"name": f"work {number}", "ratio": ratio, **numbers} for number, ratio in enumerate(speeds)]
+    return made_up_results(*records, machine={"class": CLASS}, speeds=named)
 
 
 def stored(folder: Path) -> dict[str, dict[str, float]]:
@@ -61,49 +60,49 @@ def test_a_class_that_is_kept_is_updated_and_another_one_refused(tmp_path: Path)
 
 def test_cases_that_failed_or_did_not_run_keep_their_ratios() -> None:
     kept = {"a": {"speedup.compression": 1.0}, "b": {"speedup.compression": 2.0}, "c": {"speedup.compression": 3.0}}
-    results = made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.5, "fail"))
+    results = look(case("a", 1.5), case("b", 2.5, "fail"))
     assert blessed([results], kept) == {**kept, "a": {"speedup.compression": 1.5}}
 
 
 def test_what_was_not_timed_gets_no_ratio() -> None:
-    assert blessed([made_up_results(made_up_record("a", None))], {}) == {}
+    assert blessed([look(case("a", None))], {}) == {}
 
 
 def test_the_median_of_the_looks_is_kept_and_the_first_one_says_what_is_sound() -> None:
-    looks = [made_up_results(made_up_record("a", ratio), made_up_record("b", 2.0, "fail")) for ratio in (1.5, 1.1, 1.2)]
-    looks[2]["cases"].append(made_up_record("c", 3.0))
-    looks[1]["cases"][0]["gate"]["status"] = "fail"
+    looks = [look(case("a", ratio), case("b", 2.0, "fail")) for ratio in (1.5, 1.1, 1.2)]
+    looks[2].cases.append(case("c", 3.0))
+    looks[1].cases[0].gate.status = "fail"
     assert blessed(looks, {}) == {"a": {"speedup.compression": 1.2}}
 
 
 def test_a_look_that_lacks_a_ratio_does_not_count() -> None:
-    looks = [made_up_results(made_up_record("a", ratio)) for ratio in (1.5, None, 1.7)]
+    looks = [look(case("a", ratio)) for ratio in (1.5, None, 1.7)]
     assert blessed(looks, {}) == {"a": {"speedup.compression": 1.6}}
 
 
 def test_speeds_have_the_median_of_the_looks_beside_cases_and_those_that_did_not_run() -> None:
     first, second = "work 0, against its peer", "work 1, against its peer"
     kept = {first: {"ratio": 9.0}, "work 2, against its peer": {"ratio": 3.0}, "b": {"speedup.compression": 2.0}}
-    looks = [made_up_results(made_up_record("a", 1.5), speeds=ratios) for ratios in ([8.0, 2.0], [6.0], [7.0, 4.0])]
+    looks = [look(case("a", 1.5), speeds=ratios) for ratios in ([8.0, 2.0], [6.0], [7.0, 4.0])]
     new = {first: {"ratio": 7.0}, second: {"ratio": 3.0}, "a": {"speedup.compression": 1.5}}
     assert blessed(looks, kept) == {**kept, **new}
 
 
 def test_speeds_are_kept_of_a_run_without_cases(tmp_path: Path) -> None:
-    update_ratios([made_up_results(speeds=[8.0])], tmp_path)
-    speed = {"id": "work 0, against its peer", "protocol": "clean"}
+    update_ratios([look(speeds=[8.0])], tmp_path)
+    speed = Speed("work 0", 1.0, 1.0, 8.0, "its peer")
     assert TimingBaseline.read(tmp_path, CLASS).ratio(speed, "ratio") == 8.0
 
 
 def test_protocols_are_kept_apart() -> None:
-    results = made_up_results(made_up_record("a", 1.5, protocol="paper"), made_up_record("a", 1.2))
+    results = look(case("a", 1.5, protocol="paper"), case("a", 1.2))
     assert blessed([results], {}) == {"a@paper": {"speedup.compression": 1.5}, "a": {"speedup.compression": 1.2}}
 
 
 def test_ratios_are_written_beside_those_that_stay(tmp_path: Path) -> None:
-    both = made_up_results(made_up_record("a", 1.5), made_up_record("b", 2.0))
+    both = look(case("a", 1.5), case("b", 2.0))
     assert update_ratios([both], tmp_path).startswith("2 ")
-    sentence = update_ratios([made_up_results(made_up_record("b", 2.5))], tmp_path)
+    sentence = update_ratios([look(case("b", 2.5))], tmp_path)
     assert sentence == f"1 cases of {CLASS} have new ratios, 1 keep theirs"
     assert stored(tmp_path) == {"a": {"speedup.compression": 1.5}, "b": {"speedup.compression": 2.5}}
 
@@ -112,7 +111,7 @@ def test_what_changes_is_shown_before_it_is_written_the_largest_loss_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ratios = {"a": 2.0, "b": 4.0, "c": 1.0}
-    update_ratios([made_up_results(*(made_up_record(case, ratio) for case, ratio in ratios.items()))], tmp_path)
+    update_ratios([look(*(case(name, ratio) for name, ratio in ratios.items()))], tmp_path)
     kept, shown = stored(tmp_path), []
     capsys.readouterr()
 
@@ -121,8 +120,8 @@ def test_what_changes_is_shown_before_it_is_written_the_largest_loss_first(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(module, "write_atomically", full)
-    new = made_up_results(*(made_up_record(case, ratio) for case, ratio in {**ratios, "a": 2.2, "b": 1.0}.items()))
-    new["cases"].append(made_up_record("d", 3.0))
+    new = look(*(case(name, ratio) for name, ratio in {**ratios, "a": 2.2, "b": 1.0}.items()))
+    new.cases.append(case("d", 3.0))
     with pytest.raises(
         SettingError, match=rf"{CLASS}.json was not written \(No space left on device\); what was there"
     ):
@@ -154,7 +153,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         update = arguments[0] == "--snapshot-update"
         assert update is (results.name == "look-0.json")
         ratio = 1.5 if update else 1.25
-        results.write_text(json.dumps(made_up_results(made_up_record("a", ratio), made_up_record("b", ratio, "fail"))))
+        results.write_bytes(msgspec.json.encode(look(case("a", ratio), case("b", ratio, "fail"))))
         return int(update)
 
     monkeypatch.setattr(module, "ROOT", tmp_path)

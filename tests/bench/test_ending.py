@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from bench import conftest
 from bench.matrix import TABLE
 from fixtures.progress import LINES
+from fixtures.record import Record
 from fixtures.results import KINDS, REPORTED
 from fixtures.selection import SELECTION, Selection
 from fixtures.session import REDDENED, SESSION, BenchSession
 from fixtures.timing_baseline import TimingBaseline
 from gnn.tasks import PLANTED_PREFIX
-from tests.bench.made_up_records import Record, made_up_record
+from tests.bench.made_up_records import changed, made_up_record
 
 pytest_plugins = ["pytester"]
 
@@ -64,11 +66,13 @@ class Ending:
     pytest_terminal_summary = staticmethod(conftest.pytest_terminal_summary)
 
     def __init__(self, records: Sequence[Record], gate: str = "enforce", timing: TimingBaseline = NOTHING) -> None:
-        self.reported: dict[str, list[Any]] = {kind: [] for kind in (*KINDS, "broken")} | {"record": list(records)}
+        self.reported: dict[str, list[Any]] = {kind: [] for kind in (*KINDS, "broken")} | {
+            "record": msgspec.to_builtins(records)
+        }
         rules = SimpleNamespace(allowances=())
         start_s = time.monotonic() - 12_345.6
         self.session = SimpleNamespace(gate=gate, timing=timing, start_s=start_s, rules=rules, updating=False)
-        self.selection = SimpleNamespace(profile_cases=[record["id"] for record in records])
+        self.selection = SimpleNamespace(profile_cases=[record.id for record in records])
         self.sentences: list[str] = []
 
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -94,21 +98,21 @@ def shown(
 @pytest.mark.parametrize("prefix", ["", PLANTED_PREFIX])
 @pytest.mark.parametrize("statuses", [[], ["undecided", "not-measured"], ["undecided"] * 9 + ["not-measured"] * 3])
 def test_a_green_run_of_the_quick_profile_is_one_screen(prefix: str, statuses: list[str]) -> None:
-    records = [record | {"id": f"{prefix}{record['id']}"} for record in quick_records(statuses)]
+    records = [changed(record, id=f"{prefix}{record.id}") for record in quick_records(statuses)]
     lines = shown(Ending(records))
     assert [line for line in lines if len(line) > COLUMNS] == []
     assert HEADER + LINES + PYTESTS + len(lines) <= ROWS
     assert lines[-1].startswith(f"GREEN under --gate enforce: {len(records)} cases (")
     # Nothing that was measured is missing.
     for found in records:
-        assert any(line.startswith(f"{found['id'].split('.', 2)[2]} ") for line in lines), found["id"]
+        assert any(line.startswith(f"{found.method_id} ") for line in lines), found.id
 
 
 def test_what_is_not_gated_is_counted_over_cases_and_speeds() -> None:
     ending = Ending([record("a.b.dense"), record("a.b.global.s0.5")])
     ending.reported["speed"] = [{"minimum_ratio": None}, {"minimum_ratio": 6.0}, {"minimum_ratio": 7.0}]
     assert NOTHING.ungated_sentence(7) in shown(ending)
-    gated = Ending([record("a.b.dense") | {"ungated_ratios": []}])
+    gated = Ending([changed(record("a.b.dense"), ungated_ratios=[])])
     assert not [line for line in shown(gated) if "not gated" in line]
 
 

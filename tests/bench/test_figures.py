@@ -14,8 +14,9 @@ from bench.report.figures.l2 import draw_l2
 from bench.report.figures.layers import draw_layers
 from bench.report.figures.selection import COLORS, METHODS
 from bench.report.figures.size import draw_size
+from fixtures.record import Record
 from gnn.errors import GnnError
-from tests.bench.made_up_records import Record, made_up_record
+from tests.bench.made_up_records import made_up_record
 
 MACHINE = {"cpu": "a processor", "instruction_set": "AVX9"}
 Points = list[tuple[float, float]]
@@ -83,7 +84,7 @@ def test_the_dense_line_is_that_of_the_model_that_was_neither_trained_longer_nor
 
 
 def test_without_a_spline_net_the_picture_is_that_of_the_first_dense_model() -> None:
-    others = [record for record in RECORDS if record["model"] != "spline"]
+    others = [record for record in RECORDS if record.model != "spline"]
     assert "gnnnet on bbbp" in size_axes(others).get_title()
     assert "spline on cora-node" in size_axes(RECORDS).get_title()
 
@@ -133,7 +134,7 @@ def test_every_layer_has_a_line_over_the_sparsity_that_was_asked() -> None:
     assert points(axes, "asked") == [(0.5, 0.5), (0.9, 0.9)]
 
 
-def histograms(*names: str) -> Record:
+def histograms(*names: str) -> dict[str, object]:
     counts = {"limit": 0.5, "before": [2, 6, 1], "after": [2, 0, 1], "zeros_before": 1, "zeros_after": 7}
     return dict.fromkeys(names, counts)
 

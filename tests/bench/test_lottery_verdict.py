@@ -1,30 +1,27 @@
 """The verdict on lottery tickets, from records made by hand."""
 
-from typing import Any
-
 import pytest
 
 from bench.report.lottery import CLAIM, CRITERIA, HEADERS, lottery_verdict
+from fixtures.record import Record
+from tests.bench.made_up_records import made_up_record
 
-Record = dict[str, Any]
 DENSE = [0.90, 0.88, 0.91, 0.89]
 
 
-def record(start: str, accuracies: list[float], model: str = "spline", sparsity: float = 0.8, **changes: Any) -> Record:  # noqa: ANN401
-    return {
-        "id": f"cora-node.{model}.lottery-ticket.s{sparsity:g}.{start}",
-        "method": "lottery-ticket",
-        "task": "cora-node",
-        "model": model,
+def record(
+    start: str, accuracies: list[float], model: str = "spline", sparsity: float = 0.8, **changes: object
+) -> Record:
+    count, drops = len(accuracies), [a - b for a, b in zip(DENSE, accuracies, strict=False)]
+    given = {
         "settings": {"sparsity": sparsity, "start": start, "fine_tune": False},
-        "seeds": list(range(len(accuracies))),
-        "accuracy": {"values": accuracies, "mean": sum(accuracies) / len(accuracies)},
-        "accuracy_drop": {"values": [a - b for a, b in zip(DENSE, accuracies, strict=False)]},
-        "best_epoch": [50] * len(accuracies),
-        "truncated": [False] * len(accuracies),
-        "epochs": [100] * len(accuracies),
+        "seeds": list(range(count)),
+        "accuracy": {"values": accuracies, "mean": sum(accuracies) / count},
+        "accuracy_drop": {"values": drops},
+        "truncated": [False] * count,
         **changes,
     }
+    return made_up_record(f"cora-node.{model}.lottery-ticket.s{sparsity:g}.{start}", **given)
 
 
 def shifted(by: float, spread: float = 0.001) -> list[float]:
@@ -164,7 +161,7 @@ def test_the_claim_of_the_paper_stands_beside_what_the_data_say() -> None:
 def test_trainings_that_might_have_gone_on_are_named() -> None:
     late = record("random", shifted(-0.03), truncated=[False, True, False, True])
     text = lottery_verdict([record("init", shifted(0.0)), late])
-    assert f"Training was cut short by its budget in: {late['id']} (seed 1), {late['id']} (seed 3)." in text
+    assert f"Training was cut short by its budget in: {late.id} (seed 1), {late.id} (seed 3)." in text
     assert "cut short" not in lottery_verdict([record("init", shifted(0.0))])
 
 

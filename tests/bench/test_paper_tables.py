@@ -7,7 +7,8 @@ import pytest
 from bench.report import paper_tables as module
 from bench.report.paper_tables import STATISTICS, paper_tables
 from bench.report.reported import Reported, read_reported
-from tests.bench.made_up_records import Record, cells, made_up_record
+from fixtures.record import Record, Scores
+from tests.bench.made_up_records import cells, made_up_record
 from tests.bench.made_up_records import tables as tables_of
 
 Statistics = Mapping[str, Mapping[str, int | str]]
@@ -56,7 +57,9 @@ def test_the_deviation_of_one_seed_and_a_latency_that_was_not_measured_are_left_
 
 
 def test_other_scores_stand_at_the_end_of_the_row() -> None:
-    others = {"average_precision": {"mean": 0.9561}, "accuracy_at_one_half": {"mean": 0.5}}
+    others = {
+        name: Scores([], mean, None) for name, mean in (("average_precision", 0.9561), ("accuracy_at_one_half", 0.5))
+    }
     row = cells(tables(record("cora-link.ness.dense", other_scores=others))["2"], "cora-link.ness.dense")
     assert row[-1] == "average precision 0.956, accuracy at one half 0.500"
 

@@ -3,11 +3,13 @@
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench import conftest
 from bench.report.pareto import CRITERIA, NOT_TIMED, has_quantized, pareto_fronts
-from tests.bench.made_up_records import Record, cells, made_up_record
+from fixtures.record import Record
+from tests.bench.made_up_records import cells, changed, made_up_record
 
 SECTION = "Pareto fronts: bytes, latency, accuracy"
 
@@ -73,7 +75,7 @@ def test_collapsed_cases_are_on_no_front_and_beat_no_other() -> None:
 
 
 def test_a_task_without_a_majority_class_has_no_collapsed_cases() -> None:
-    assert "1 dominated, 0 collapsed" in pareto_fronts([BEST | {"collapsed": None}, LARGE | {"collapsed": None}])
+    assert "1 dominated, 0 collapsed" in pareto_fronts([changed(BEST, collapsed=None), changed(LARGE, collapsed=None)])
 
 
 def test_the_front_is_sorted_by_bytes_and_includes_the_dense_model() -> None:
@@ -82,8 +84,8 @@ def test_the_front_is_sorted_by_bytes_and_includes_the_dense_model() -> None:
 
 
 def test_a_row_holds_accuracy_bytes_and_speed() -> None:
-    assert cells(pareto_fronts([BEST, LARGE]), BEST["id"]) == [
-        BEST["id"],
+    assert cells(pareto_fronts([BEST, LARGE]), BEST.id) == [
+        BEST.id,
         "0.800 ± 0.012",
         "0.0060",  # 0.012 / sqrt(4 seeds)
         "1,000 (4.00x)",
@@ -92,8 +94,8 @@ def test_a_row_holds_accuracy_bytes_and_speed() -> None:
 
 
 def test_one_seed_has_no_standard_error() -> None:
-    single = BEST | {"seeds": [0], "accuracy": {"mean": 0.8, "std": None}}
-    assert cells(pareto_fronts([single, LARGE]), BEST["id"])[1:3] == ["0.800", "-"]
+    single = changed(BEST, seeds=[0], accuracy={"mean": 0.8, "std": None})
+    assert cells(pareto_fronts([single, LARGE]), BEST.id)[1:3] == ["0.800", "-"]
 
 
 def test_a_model_needs_two_compressed_cases() -> None:
@@ -103,8 +105,8 @@ def test_a_model_needs_two_compressed_cases() -> None:
 
 
 def test_models_are_compared_each_for_itself() -> None:
-    of_other_model = {"model": "c", "size_bytes": {"encoded": 1.0}, "accuracy": {"mean": 0.99, "std": 0.0}}
-    others = [case | of_other_model | {"id": case["id"].replace("a.b", "a.c")} for case in (BEST, LARGE)]
+    of_other: dict[str, Any] = {"size_bytes": {"encoded": 1.0}, "accuracy": {"mean": 0.99, "std": 0.0}}
+    others = [changed(case, id=f"a.c.{case.method_id}", model="c", **of_other) for case in (BEST, LARGE)]
     text = pareto_fronts([*others, BEST, LARGE])
     assert [line for line in text.splitlines() if line.endswith(":") or line.endswith("collapsed")] == [
         "a.b:",
@@ -127,7 +129,7 @@ def test_the_rules_are_stated() -> None:
         (record("a2q", 1.0, 1.0, 0.5), True),
         (record("degree-quant.int4.gc-per", 1.0, 1.0, 0.5), True),
         (record("post-training.int8", 1.0, 1.0, 0.5), True),
-        (record("structured.s0.8.int8", 1.0, 1.0, 0.5) | {"method": "hybrid"}, True),
+        (changed(record("structured.s0.8.int8", 1.0, 1.0, 0.5), method="hybrid"), True),
         (record("dense.stored-int8", 1.0, 1.0, 0.5), False),
         (record("structured.s0.8", 1.0, 1.0, 0.5), False),
     ],
@@ -140,7 +142,10 @@ def sections(*records: Record) -> list[str]:
     """The titles of what a run with these records prints."""
     titles: list[str] = []
     reporter = SimpleNamespace(section=titles.append, write_line=lambda _line: None)
-    reported = {"record": records, **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ())}
+    reported = {
+        "record": msgspec.to_builtins(records),
+        **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ()),
+    }
     session: Any = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
     conftest.show_tables(reporter, reported, session)
     return titles

@@ -1,17 +1,17 @@
 """The command that draws a results file."""
 
-import json
 import runpy
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.report.figures import FIGURES
 from bench.report.picture import main
-from tests.bench.made_up_records import Record, made_up_record
+from fixtures.record import Record
+from tests.bench.made_up_records import made_up_record, made_up_results
 
-MACHINE = {"cpu": "a processor", "instruction_set": "AVX9"}
 HISTOGRAMS = {"a.weight": {"limit": 1.0, "before": [1, 5, 1], "after": [1, 0, 1], "zeros_before": 0, "zeros_after": 5}}
 RECORDS = [
     made_up_record("cora-node.spline.dense"),
@@ -27,7 +27,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def write(path: Path, records: list[Record]) -> Path:
-    path.write_text(json.dumps({"cases": records, "machine": MACHINE}))
+    path.write_bytes(msgspec.json.encode(made_up_results(*records)))
     return path
 
 

@@ -6,7 +6,8 @@ from bench.report.columns import FLAGGED, accuracy_differs
 from bench.report.paper_tables import PRUNING_TABLES, paper_tables
 from bench.report.reported import Reported
 from bench.report.resource_table import ENERGIES_DIFFER, RESOURCES_DIFFER, UNTRAINED
-from tests.bench.made_up_records import Record, cells, made_up_record, notes, tables
+from fixtures.record import Record
+from tests.bench.made_up_records import cells, made_up_record, notes, tables
 
 PRUNED = "cora-node.spline.global.s0.5"
 RATE = "bbbp.gnnnet.l2.r1e-3"
@@ -75,14 +76,6 @@ def test_a_small_training_energy_is_not_rounded_to_nothing_and_an_estimate_is_ca
     found = tables_of(record)
     assert cells(found["13"], PRUNED)[2] == "0.0123 (estimate)"
     assert row_of_table_6(found["6"], PRUNED.removesuffix(".s0.5"), "training energy J")[1] == "0.0123 (0.5, estimate)"
-
-
-def test_a_record_without_training_energy_has_a_dash_for_it() -> None:
-    old = made_up_record(PRUNED)
-    del old["training_energy_j"]
-    found = tables_of(old)
-    assert cells(found["13"], PRUNED)[2] == "-"
-    assert "training energy J " not in found["6"].partition("\n- ")[0]
 
 
 def test_what_was_not_measured_is_a_dash() -> None:

@@ -112,7 +112,7 @@ def test_a_value_is_shown_with_its_deviation_or_as_its_text(changes: dict[str, o
     assert replace(ENTRY, **changes).formatted(".2f") == shown
 
 
-def test_accuracies_are_found_by_what_follows_in_the_case_id() -> None:
-    assert reported_accuracies("10", "cora-node.spline.global.s")[0.9] == 0.89
-    assert sorted(reported_accuracies("12", "bbbp.gnnnet.fine-grained.s")) == SPARSITIES
-    assert sorted(reported_accuracies("17", "proteins.hgpsl.l2.r")) == RATES
+def test_accuracies_are_found_by_the_setting_of_their_case() -> None:
+    assert reported_accuracies("10", "cora-node.spline", "global", "sparsity")[0.9] == 0.89
+    assert sorted(reported_accuracies("12", "bbbp.gnnnet", "fine-grained", "sparsity")) == SPARSITIES
+    assert sorted(reported_accuracies("17", "proteins.hgpsl", "l2", "rate")) == RATES

@@ -9,7 +9,8 @@ import torch
 from bench.report import size_table as module
 from bench.report.reported import Reported
 from bench.report.size_table import RECORDS_SINCE_THE_PAPER, bytes_since_the_paper, size_table
-from tests.bench.made_up_records import Record, cells, made_up_record, notes
+from fixtures.record import Record
+from tests.bench.made_up_records import cells, made_up_record, notes
 
 GROUP = "a-task.a-model.global"
 
@@ -28,7 +29,7 @@ def record(sparsity: str, algorithm1: float, **changes: object) -> Record:
 def table(entries: list[Reported], *records: Record) -> str:
     before = [Reported("9", f"{GROUP}.s{s}", "algorithm1_ratio", 4.5, None, "", "") for s in ("0.8", "0.9")]
     after = [entry(sparsity, 4.6, "10") for sparsity in ("0.8", "0.9")]
-    return size_table([*entries, *before, *after], {record["id"]: record for record in records})
+    return size_table([*entries, *before, *after], {record.id: record for record in records})
 
 
 def test_the_ratio_of_algorithm_1_stands_beside_the_reported_one() -> None:
@@ -61,7 +62,7 @@ def test_below_stand_the_older_container_the_values_alone_and_the_file_that_can_
 def test_a_sparsity_that_was_not_run_has_an_empty_cell_and_a_table_without_a_row_is_none() -> None:
     other = Reported("5", "a-task.a-model.fine-grained.s0.9.ft", "algorithm1_ratio", 2.5, None, "", "")
     run = [record("0.8", 25_000.0), made_up_record(other.row)]
-    lines = size_table([entry("0.8", 4.0), other], {record["id"]: record for record in run}).splitlines()
+    lines = size_table([entry("0.8", 4.0), other], {record.id: record for record in run}).splitlines()
     row = next(line for line in lines if line.startswith(GROUP))
     assert row.rstrip().endswith("4.00 / 4.00")
     assert table([entry("0.8", 4.0)], made_up_record("a-task.a-model.dense")) == ""

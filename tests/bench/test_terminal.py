@@ -18,8 +18,9 @@ from bench.report.terminal import (
     tracing_sentence,
     verdict,
 )
+from fixtures.record import Record
 from fixtures.thresholds import Allowance
-from tests.bench.made_up_records import Record, made_up_record
+from tests.bench.made_up_records import made_up_record
 
 
 def record(case_id: str, **changes: object) -> Record:
@@ -94,8 +95,8 @@ def test_energy_that_was_not_measured_is_a_dash() -> None:
 
 
 def unmeasured(case_id: str, **changes: object) -> Record:
-    latency_s = {**record(case_id)["latency_s"], "compressed": None}
-    return record(case_id, latency_s=latency_s, speedup={"runtime": None, "compression": None}, **changes)
+    nothing = {"runtime": None, "compression": None}
+    return record(case_id, latency_s={"compressed": None}, speedup=nothing, **changes)
 
 
 def test_latency_and_speedup_that_were_not_measured_are_dashes() -> None:

@@ -3,6 +3,7 @@
 import copy
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from gnn.tasks import Task
 from tests.gnn.compiled_checks import ODD_GRAPHS, assert_same, edges
 from tests.gnn.five_models import FIVE_MODELS, random_model, small_tasks
 from tests.gnn.foreign_models import FEATURES, FOREIGN_MODELS, foreign_model
+from tests.gnn.toy_quantization import toy_context
 
 TASKS = small_tasks()
 SETTINGS = [None, GlobalMagnitude(0.5), GlobalMagnitude(0.99), FineGrained(0.9), Structured(0.5)]
@@ -37,10 +39,10 @@ FUSED = {
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("name", FIVE_MODELS)
-def test_a_compressed_model_says_compiled_what_it_says(name: str, settings: Any) -> None:  # noqa: ANN401
+def test_a_compressed_model_says_compiled_what_it_says(name: str, settings: Any, tmp_path: Path) -> None:  # noqa: ANN401
     model, task = random_model(name, TASKS[name]), TASKS[name]
     if settings is not None:
-        model = compress(model, settings).model
+        model = compress(model, settings, toy_context(name, task, tmp_path)).model
     state, sha256 = copy.deepcopy(model.state_dict()), task.to("cpu").sha256
     inference, expected = compile_inference(model.train(), task), model_inference(model, task)()
     first = inference()

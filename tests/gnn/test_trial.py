@@ -20,7 +20,7 @@ from gnn.models import MODELS, GraphModel
 from gnn.tasks import DataSource, Task
 from gnn.training import Fitted, evaluate
 from gnn.training_settings import Recipe, TrainingSettings
-from gnn.trial import BaseModel, Laboratory, Run, Trial, ship
+from gnn.trial import BaseModel, Laboratory, Run, Trial, bit_widths_of, ship
 
 PLANTED = {"cora-node": DataSource("planted")}
 DENSE = Case("planted-cora-node", "spline", Dense())
@@ -225,6 +225,16 @@ def test_tensors_count_as_compressed_when_they_lost_a_weight() -> None:
     assert count({}) == 0
     assert count({"a": all_kept, "b": one_lost, "c": all_kept}) == 1
     assert count({"a": all_kept, "b": one_lost}, shrunk=("b", "d")) == 2
+
+
+@pytest.mark.parametrize(("precision", "bits"), [("fp32", 32), ("fp16", 16), ("int4", 4)])
+def test_the_bits_of_a_model_in_fp32_are_those_of_its_file(laboratory: Laboratory, precision: str, bits: int) -> None:
+    trial = Trial(DENSE, 0, laboratory)
+    model, biases = trial.initial(), 16 + 7
+    weights = sum(parameter.numel() for parameter in model.parameters()) - biases
+    found = bit_widths_of(model, model, trial.task, precision)
+    assert found.weights == found.mean == (32 * biases + bits * weights) / (biases + weights)
+    assert (found.activations, found.histogram) == (32, None)
 
 
 def test_accuracy_is_that_of_the_model_that_was_read_back(

@@ -1,7 +1,6 @@
 """Records as pictures; one figure a file."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
@@ -9,10 +8,10 @@ from bench.report.figures.accuracy import draw_accuracy
 from bench.report.figures.histogram import draw_histograms
 from bench.report.figures.l2 import draw_l2
 from bench.report.figures.layers import draw_layers
-from bench.report.figures.selection import case_name
+from bench.report.figures.selection import Machine, Records
 from bench.report.figures.size import draw_size
 
-Draw = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], Figure]
+Draw = Callable[[Records, Machine], Figure]
 
 FIGURES: dict[str, Draw] = {
     "size": draw_size,
@@ -22,4 +21,4 @@ FIGURES: dict[str, Draw] = {
     "l2": draw_l2,
 }
 
-__all__ = ["FIGURES", "Draw", "case_name"]
+__all__ = ["FIGURES", "Draw"]

@@ -5,9 +5,8 @@ from matplotlib.figure import Figure
 
 from bench.report.figures.selection import (
     METHODS,
-    Record,
+    Machine,
     Records,
-    case_name,
     dense,
     draw_means,
     names,
@@ -22,7 +21,7 @@ COLORS = {False: "tab:red", True: "tab:green"}
 TUNED = {False: "not fine-tuned", True: "fine-tuned"}
 
 
-def draw_accuracy(records: Records, machine: Record) -> Figure:  # noqa: ARG001
+def draw_accuracy(records: Records, machine: Machine) -> Figure:  # noqa: ARG001
     """One row of panels per method, one column per model; the paper's values are crosses.
 
     Horizontal lines are the dense model and the same model trained on for as long as a pruned one is fine-tuned.
@@ -32,7 +31,7 @@ def draw_accuracy(records: Records, machine: Record) -> Figure:  # noqa: ARG001
     figure, grid = panels(len(METHODS), len(found), share_y=False)
     for row, (method, title) in zip(grid, METHODS.items(), strict=True):
         for axes, name in zip(row, found, strict=True):
-            of_model = [record for record in records if case_name(record) == name]
+            of_model = [record for record in records if record.case_model == name]
             _draw_controls(axes, of_model)
             for tuned in TUNED:
                 _draw_line(axes, of_method(of_model, method, fine_tuned=tuned), tuned=tuned)
@@ -49,15 +48,15 @@ def _draw_controls(axes: Axes, records: Records) -> None:
         control = dense(records, fine_tuned=tuned)
         if control is not None:
             label = "dense, trained on" if tuned else "dense"
-            axes.axhline(control["accuracy"]["mean"], color="gray", linewidth=1, linestyle=style, label=label)
+            axes.axhline(control.accuracy.mean, color="gray", linewidth=1, linestyle=style, label=label)
 
 
 def _draw_line(axes: Axes, records: Records, *, tuned: bool) -> None:
-    ordered = sorted(records, key=lambda record: record["settings"]["sparsity"])
+    ordered = sorted(records, key=lambda record: record.settings["sparsity"])
     draw_means(
         axes,
-        [record["settings"]["sparsity"] for record in ordered],
-        [record["accuracy"] for record in ordered],
+        [record.settings["sparsity"] for record in ordered],
+        [record.accuracy for record in ordered],
         color=COLORS[tuned],
         marker="o",
         label=TUNED[tuned],
@@ -65,5 +64,5 @@ def _draw_line(axes: Axes, records: Records, *, tuned: bool) -> None:
 
 
 def _draw_reported(axes: Axes, name: str, method: str, *, tuned: bool) -> None:
-    points = reported_accuracies(TABLES[method, tuned], f"{name}.{method}.s")
+    points = reported_accuracies(TABLES[method, tuned], name, method, "sparsity")
     axes.plot(list(points), list(points.values()), "x", color=COLORS[tuned], label=f"paper, {TUNED[tuned]}")

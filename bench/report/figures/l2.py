@@ -3,18 +3,18 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.report.figures.selection import Record, Records, case_name, draw_means, names, needed, panels
+from bench.report.figures.selection import Machine, Records, draw_means, names, needed, panels
 from bench.report.reported import reported_accuracies
 
 
-def draw_l2(records: Records, machine: Record) -> Figure:  # noqa: ARG001
+def draw_l2(records: Records, machine: Machine) -> Figure:  # noqa: ARG001
     """One panel per model, the rates side by side; the paper's values are crosses."""
-    regularized = [r for r in records if r["method"] == "l2" and not r["settings"]["sparsity"]]
+    regularized = [r for r in records if r.method == "l2" and not r.settings["sparsity"]]
     found = names(needed(regularized, "regularized case"))
     figure, grid = panels(-(-len(found) // 2), min(len(found), 2), share_y=False)
     cells = [axes for row in grid for axes in row]
     for axes, name in zip(cells, found, strict=False):
-        _draw_model(axes, name, [record for record in regularized if case_name(record) == name])
+        _draw_model(axes, name, [record for record in regularized if record.case_model == name])
     for axes in cells[len(found) :]:
         axes.remove()
     cells[0].legend(fontsize=8)
@@ -23,8 +23,8 @@ def draw_l2(records: Records, machine: Record) -> Figure:  # noqa: ARG001
 
 
 def _draw_model(axes: Axes, name: str, records: Records) -> None:
-    reported = reported_accuracies("17", f"{name}.l2.r")
-    measured = {record["settings"]["rate"]: record["accuracy"] for record in records}
+    reported = reported_accuracies("17", name, "l2", "rate")
+    measured = {record.settings["rate"]: record.accuracy for record in records}
     # Rates from 0 to 1e6 fit on no common scale.
     place = {rate: index for index, rate in enumerate(sorted(reported.keys() | measured.keys()))}
     ordered = sorted(measured)

@@ -7,24 +7,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fixtures.record import Record, Scores
 from gnn.errors import GnnError
 
-Record = Mapping[str, Any]
 Records = Sequence[Record]
+Machine = Mapping[str, Any]
 
 METHODS = {"global": "global magnitude pruning", "fine-grained": "fine-grained pruning"}
 COLORS = {"global": "tab:blue", "fine-grained": "tab:orange"}
 MACHINE = "{cpu}, {instruction_set}"
 
 
-def case_name(record: Record) -> str:
-    """Task and model as they stand in a case id, such as cora-node.spline."""
-    return f"{record['task']}.{record['model']}"
-
-
 def names(records: Records) -> list[str]:
     """The task and model of all records, each once, in the order of the alphabet."""
-    return sorted({case_name(record) for record in records})
+    return sorted({record.case_model for record in records})
 
 
 def dense(records: Records, *, fine_tuned: bool = False) -> Record | None:
@@ -37,18 +33,16 @@ def of_method(records: Records, method: str, *, fine_tuned: bool) -> list[Record
     return [
         record
         for record in records
-        if record["method"] == method
-        and record["settings"]["fine_tune"] is fine_tuned
-        and record["settings"].get("precision", "fp32") == "fp32"
+        if record.method == method and record.fine_tuned is fine_tuned and record.precision == "fp32"
     ]
 
 
 def one_model(records: Records) -> Records:
     """The records of one model: that of a dense SplineNet where there is one, else that of the first dense model."""
-    chosen = dense([record for record in records if record["model"] == "spline"]) or dense(records)
+    chosen = dense([record for record in records if record.model == "spline"]) or dense(records)
     if chosen is None:
         raise GnnError("the results hold no dense case to compare with; run the suite without -k")
-    return [record for record in records if case_name(record) == case_name(chosen)]
+    return [record for record in records if record.case_model == chosen.case_model]
 
 
 def needed(records: Records, what: str) -> Records:
@@ -65,7 +59,7 @@ def panels(rows: int, columns: int, *, share_y: bool = True) -> tuple[Figure, li
     return figure, [list(row) for row in grid]
 
 
-def draw_means(axes: Axes, places: Sequence[float], accuracies: Sequence[Record], **style: Any) -> None:  # noqa: ANN401
+def draw_means(axes: Axes, places: Sequence[float], accuracies: Sequence[Scores], **style: Any) -> None:  # noqa: ANN401
     """A line through means over seeds, with their standard deviations as bars; one seed has none."""
-    deviations = [math.nan if scores["std"] is None else scores["std"] for scores in accuracies]
-    axes.errorbar(places, [scores["mean"] for scores in accuracies], deviations, markersize=4, capsize=2, **style)
+    deviations = [math.nan if scores.std is None else scores.std for scores in accuracies]
+    axes.errorbar(places, [scores.mean for scores in accuracies], deviations, markersize=4, capsize=2, **style)

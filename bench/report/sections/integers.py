@@ -1,12 +1,14 @@
 """What running on integers bought, beside the paper's Tables 7 and 8."""
 
-import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from statistics import median
 
-from bench.report.columns import Record, Records, mean_and_deviation
+from bench.report.columns import Records, mean_and_deviation
+from bench.report.quantization_table import cases_of, chosen_variant
 from bench.report.reported import Reported, read_reported_quantization
 from bench.report.sections.markdown import DASH, faster, interval, named, section, smaller
+from fixtures.record import Record
 
 MODELS = {"BBBP": "bbbp.gin", "PROTEINS": "proteins.gin"}
 # What follows the model in a case id, but for the variant where a method has several.
@@ -33,7 +35,7 @@ def integers_section(by_id: Records) -> str:
     rows = [_row(title, rest, reported, by_id) for title, rest in LINES.items() if _found(rest, by_id)]
     if all(title == "FP32" for title, *_ in rows):
         rows = []
-    integers = [record for record in by_id.values() if record["integer_agreement"] is not None]
+    integers = [record for record in by_id.values() if record.integer_agreement is not None]
     sentences = [LEGEND if rows else "", *_agreement(integers), _speed(integers), _collapsed(integers)]
     return section("What integers really buy", HEADERS, rows, sentences)
 
@@ -47,33 +49,25 @@ def _row(title: str, rest: str, reported: Mapping[str, Reported], by_id: Records
     for model in MODELS.values():
         name = f"{model}.{rest}"
         entry, record = reported.get(name), _case(name, by_id)
-        here = (
-            [DASH] * 3 if record is None else [mean_and_deviation(record["accuracy"]), smaller(record), faster(record)]
-        )
+        here = [DASH] * 3 if record is None else [mean_and_deviation(record.accuracy), smaller(record), faster(record)]
         cells += [entry.formatted(".2f") if entry else DASH, *here]
     return cells
 
 
 def _case(name: str, by_id: Records) -> Record | None:
     """The case of that name, or the variant of it with the lowest validation loss; None when none was run."""
-    if name in by_id:
-        return by_id[name]
-    variants = [record for case, record in by_id.items() if case.startswith(f"{name}.") and _judged(record)]
-    return min(variants, key=lambda record: record["validation_loss"], default=None)
-
-
-def _judged(record: Record) -> bool:
-    loss = record["validation_loss"]
-    return loss is not None and math.isfinite(loss)
+    cases = cases_of(name, by_id)
+    chosen = "" if "" in cases else chosen_variant(cases)
+    return None if chosen is None else cases[chosen]
 
 
 def _agreement(integers: Sequence[Record]) -> list[str]:
     """Whether integers say what the simulation said that was trained."""
-    if not integers:
+    agreements = [(record.integer_agreement, record) for record in integers if record.integer_agreement]
+    if not agreements:
         return []
-    same = [record for record in integers if record["integer_agreement"]["classes"] == 1]
-    least = min(integers, key=lambda record: record["integer_agreement"]["identical"])
-    identical = least["integer_agreement"]["identical"]
+    same = [record for agreement, record in agreements if agreement.classes == 1]
+    identical, least = min(((agreement.identical, record) for agreement, record in agreements), key=itemgetter(0))
     return [
         f"{len(same)} of {len(integers)} integer cases give every class of their simulation, over all test graphs, "
         "nodes or pairs of all seeds.",
@@ -83,10 +77,10 @@ def _agreement(integers: Sequence[Record]) -> list[str]:
 
 def _speed(integers: Sequence[Record]) -> str:
     """Whether integers save time."""
-    ratios = [ratio for record in integers if (ratio := record["speedup"]["compression"]) is not None]
+    ratios = [ratio for record in integers if (ratio := record.speedup.compression) is not None]
     if not ratios:
         return ""
-    sizes = [1 / record["size_ratio"] for record in integers]
+    sizes = [1 / record.size_ratio for record in integers]
     faster_ones = sum(ratio > 1 for ratio in ratios)
     return (
         f"On this processor models on integers run at {median(ratios):.2f} times the speed of our FP32 runtime in the "
@@ -97,8 +91,8 @@ def _speed(integers: Sequence[Record]) -> str:
 
 def _collapsed(integers: Sequence[Record]) -> str:
     """Which integer models give the most frequent class and nothing else."""
-    judged = [record for record in integers if record["collapsed"] is not None]
-    found = [record for record in judged if record["collapsed"]]
+    judged = [record for record in integers if record.collapsed is not None]
+    found = [record for record in judged if record.collapsed]
     if not judged:
         return ""
     return (

@@ -1,11 +1,10 @@
 """What the parts of the results page share."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from tabulate import tabulate
 
-from bench.report.columns import Record
+from fixtures.record import Record
 
 DASH = "-"
 
@@ -20,31 +19,26 @@ def section(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], s
 
 def smaller(record: Record) -> str:
     """How many times smaller the file is than the dense one; the record has the share that remains."""
-    return f"{1 / record['size_ratio']:.1f}x"
+    return f"{1 / record.size_ratio:.1f}x"
 
 
 def faster(record: Record) -> str:
     """How many times as fast the model runs as the dense one on our runtime, or a dash where it was not timed."""
-    speedup = record["speedup"]["compression"]
+    speedup = record.speedup.compression
     return DASH if speedup is None else f"{speedup:.2f}x"
 
 
 def against_dense(record: Record) -> str:
     """The change of accuracy against the dense model of the same seeds."""
-    return f"{0.0 - record['accuracy_drop']['mean']:+.3f}"
+    return f"{0.0 - record.accuracy_drop.mean:+.3f}"
 
 
 def named(records: Iterable[Record]) -> str:
     """The ids of cases, as code."""
-    return ", ".join(f"`{record['id']}`" for record in records)
+    return ", ".join(f"`{record.id}`" for record in records)
 
 
 def interval(values: Sequence[float], style: str) -> str:
     """The lowest and the highest value, or the only one."""
     low, high = (format(value, style) for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
-
-
-def precision(record: Record) -> Any:  # noqa: ANN401
-    """In what the weights are stored, such as "int8"."""
-    return record["settings"].get("precision", "fp32")

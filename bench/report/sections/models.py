@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
-from bench.report.columns import ROUNDING, Record, Records, accuracy_differs, mean_and_deviation, optional
+from bench.report.columns import ROUNDING, Records, accuracy_differs, mean_and_deviation, optional
 from bench.report.reported import Reported, read_reported
-from bench.report.sections.markdown import DASH, interval, named, precision, section
+from bench.report.sections.markdown import DASH, interval, named, section
+from fixtures.record import Record
 
 HEADERS = ("case", "accuracy", "reported", "training CPU-s", "inference ms (x eager)", "reported ms")
-SCAFFOLD = "bbbp-scaffold."
+SCAFFOLD, RANDOM = "bbbp-scaffold", "bbbp"
 OfCase = Mapping[str, Mapping[str, Reported]]
 
 
@@ -19,33 +20,33 @@ def models_section(by_id: Records) -> str:
         reported.setdefault(entry.row, {})[entry.metric] = entry
     dense = [record for record in by_id.values() if _dense(record)]
     order = list(reported)
-    dense.sort(key=lambda record: order.index(record["id"]) if record["id"] in order else len(order))
-    rows = [_row(record, reported.get(record["id"], {})) for record in dense]
+    dense.sort(key=lambda record: order.index(record.id) if record.id in order else len(order))
+    rows = [_row(record, reported.get(record.id, {})) for record in dense]
     sentences = [_scores(dense), _differing(dense, reported), _below_majority(dense, reported)]
-    sentences += [*_scaffolds(dense, by_id), _runtime(dense)]
+    sentences += [*_scaffolds(dense), _runtime(dense)]
     return section("Every model of the paper, remeasured", HEADERS, rows, sentences)
 
 
 def _dense(record: Record) -> bool:
-    return record["method"] == "dense" and not record["settings"]["fine_tune"] and precision(record) == "fp32"
+    return record.method == "dense" and not record.fine_tuned and record.precision == "fp32"
 
 
 def _row(record: Record, reported: Mapping[str, Reported]) -> list[str]:
     accuracy, latency = reported.get("accuracy"), reported.get("latency_s")
-    runtime = record["speedup"]["runtime"]
-    inference = optional(record["latency_s"]["compressed"], ".2f", 1e3)
+    runtime = record.speedup.runtime
+    inference = optional(record.latency_s.compressed, ".2f", 1e3)
     return [
-        record["id"].removesuffix(".dense"),
-        mean_and_deviation(record["accuracy"]),
+        record.case_model,
+        mean_and_deviation(record.accuracy),
         accuracy.formatted(".3f") if accuracy else DASH,
-        f"{record['training_s']:.1f}",
+        f"{record.training_s:.1f}",
         inference + ("" if runtime is None else f" ({runtime:.1f}x)"),
         optional(latency and latency.value, ".0f", 1e3),
     ]
 
 
 def _scores(dense: Sequence[Record]) -> str:
-    links = [record for record in dense if record["task"].endswith("cora-link")]
+    links = [record for record in dense if record.score == "roc_auc"]
     return f"The accuracy of {named(links)} is the ROC-AUC." if links else ""
 
 
@@ -54,8 +55,8 @@ def _differing(dense: Sequence[Record], reported: OfCase) -> str:
     judged = [
         (record, entry)
         for record in dense
-        if record["accuracy"]["std"] is not None
-        if (entry := reported.get(record["id"], {}).get("accuracy")) is not None and entry.value is not None
+        if record.accuracy.std is not None
+        if (entry := reported.get(record.id, {}).get("accuracy")) is not None and entry.value is not None
     ]
     if not judged:
         return ""
@@ -69,16 +70,16 @@ def _differing(dense: Sequence[Record], reported: OfCase) -> str:
 
 
 def _excess(record: Record, entry: Reported) -> float:
-    return record["accuracy"]["mean"] - (entry.value or 0.0)
+    return record.accuracy.mean - (entry.value or 0.0)
 
 
 def _below_majority(dense: Sequence[Record], reported: OfCase) -> str:
     """Which models the paper reports no better than always giving the most frequent class."""
     judged = [
-        (record["id"], entry.value, record["other_scores"]["majority_class"]["mean"])
+        (record.id, entry.value, record.other_scores["majority_class"].mean)
         for record in dense
-        if "majority_class" in record["other_scores"]
-        if (entry := reported.get(record["id"], {}).get("accuracy")) is not None and entry.value is not None
+        if "majority_class" in record.other_scores
+        if (entry := reported.get(record.id, {}).get("accuracy")) is not None and entry.value is not None
     ]
     if not judged:
         return ""
@@ -90,22 +91,23 @@ def _below_majority(dense: Sequence[Record], reported: OfCase) -> str:
     )
 
 
-def _scaffolds(dense: Sequence[Record], by_id: Records) -> list[str]:
+def _scaffolds(dense: Sequence[Record]) -> list[str]:
     """What a split by scaffold costs, for the models that were trained with both splits."""
+    by_model = {record.case_model: record for record in dense}
     pairs = [
-        (record, by_id[other])
+        (record, by_model[other])
         for record in dense
-        if (other := record["id"].replace(SCAFFOLD, "bbbp.")) != record["id"] and other in by_id
+        if SCAFFOLD in record.task and (other := record.case_model.replace(SCAFFOLD, RANDOM)) in by_model
     ]
     return [
-        f"Where molecules of one scaffold stay together, the accuracy of {apart['model']} is "
-        f"{apart['accuracy']['mean']:.3f}; with random splits it is {random['accuracy']['mean']:.3f}."
+        f"Where molecules of one scaffold stay together, the accuracy of {apart.model} is "
+        f"{apart.accuracy.mean:.3f}; with random splits it is {random.accuracy.mean:.3f}."
         for apart, random in pairs
     ]
 
 
 def _runtime(dense: Sequence[Record]) -> str:
-    found = [record["speedup"]["runtime"] for record in dense if record["speedup"]["runtime"] is not None]
+    found = [record.speedup.runtime for record in dense if record.speedup.runtime is not None]
     if not found:
         return ""
     return (
