@@ -77,7 +77,7 @@ def test_torchao(
         theirs = quantized_copy(dense, config)
         quantized, facts = quantized_layers(theirs, task), facts_of(dense, theirs, task)
     with bench_session.machine_lock.exclusive(f"measuring torchao on {task.name}.{subject.model}"):
-        timed = timed_against(dense, subject.model, theirs, task)
+        timed = timed_against(dense, theirs, task)
     what = {"tool": "torchao", "config": config, "model": f"{task.name}.{subject.model}"}
     record_property("compared", {**what, "layers": subject.layers, **asdict(quantized), **facts, **timed})
     assert matrices(dense) == subject.layers
@@ -137,9 +137,9 @@ def state_bytes(model: GraphModel) -> int:
     return len(stream.getvalue())
 
 
-def timed_against(dense: GraphModel, model_name: str, theirs: GraphModel, task: Task) -> dict[str, float]:
+def timed_against(dense: GraphModel, theirs: GraphModel, task: Task) -> dict[str, float]:
     """Seconds of their forward pass, and how many times as fast it is as the same in FP32 and as our FP32 runtime."""
     inference = model_inference(theirs, task)
     forward = compare_latency([(model_inference(dense, task), inference)], PROTOCOL)
-    runtime = compare_latency([(compile_inference(model_name, dense, task), inference)], PROTOCOL)
+    runtime = compare_latency([(compile_inference(dense, task), inference)], PROTOCOL)
     return {"latency_s": runtime.second_s, "speedup_to_forward": forward.ratio, "speedup_to_runtime": runtime.ratio}

@@ -1,7 +1,7 @@
 """The reference for GNNNet's runtime: how fast it was when this file was written.
 
-It repeats `gnn.runtime.gnnnet` on purpose and depends on PyTorch, the graphs and the weights alone (see
-`bench.yardsticks.spline_reference`). After a change that makes the runtime faster, bring this file up to it.
+It repeats what `gnn.runtime` makes of the model on purpose and depends on PyTorch, the graphs and the weights alone
+(see `bench.yardsticks.spline_reference`). After a change that makes the runtime faster, bring this file up to it.
 """
 
 import torch

@@ -1,6 +1,6 @@
 """The reference for NESS's runtime: how fast it was when this file was written.
 
-It repeats `gnn.runtime.ness` on purpose and depends on PyTorch, the graph and the weights alone (see
+It repeats what `gnn.runtime` makes of the model on purpose and depends on PyTorch, the graph and the weights alone (see
 `bench.yardsticks.spline_reference`). After a change that makes the runtime faster, bring this file up to it.
 """
 

@@ -1,8 +1,8 @@
 """The reference for SplineNet's runtime: how fast it was when this file was written.
 
-It repeats `gnn.runtime.spline` on purpose and depends on PyTorch, the graph and the weights alone, so that the ratio of
-the two is 1 whatever the machine, and falls when a change makes the runtime slower. After a change that makes
-the runtime faster, bring this file up to it.
+It repeats what `gnn.runtime` makes of the model on purpose and depends on PyTorch, the graph and the weights alone, so
+that the ratio of the two is 1 whatever the machine, and falls when a change makes the runtime slower. After a change
+that makes the runtime faster, bring this file up to it.
 """
 
 import torch

@@ -1,18 +1,18 @@
 """How much a model needs each of its channels."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.compression.channel_groups import ChannelGroup
 from gnn.compression.context import TrainingContext
 from gnn.compression.prunable import prunable_parameters
 from gnn.determinism import deterministic
-from gnn.models import GraphModel
 
 
-def magnitude_importance(model: GraphModel, groups: Sequence[ChannelGroup]) -> list[Tensor]:
+def magnitude_importance(model: nn.Module, groups: Sequence[ChannelGroup]) -> list[Tensor]:
     """The mean square of each channel's prunable weights, one vector [channels] for each group.
 
     I(c) = 1 / n * sum of w^2 over the n weights in all slices of channel c
@@ -24,7 +24,7 @@ def magnitude_importance(model: GraphModel, groups: Sequence[ChannelGroup]) -> l
     return [_per_weight(group, {name: weight.square() for name, weight in _weights(model).items()}) for group in groups]
 
 
-def taylor_importance(model: GraphModel, groups: Sequence[ChannelGroup], training: TrainingContext) -> list[Tensor]:
+def taylor_importance(model: Any, groups: Sequence[ChannelGroup], training: TrainingContext) -> list[Tensor]:  # noqa: ANN401
     """How much the loss changes without each channel, to first order, one vector [channels] for each group.
 
     I(c) = mean over batches of |1 / n * sum of w * dL/dw over the n weights in all slices of channel c|
@@ -50,7 +50,7 @@ def taylor_importance(model: GraphModel, groups: Sequence[ChannelGroup], trainin
     return [torch.stack(of_group).mean(0) for of_group in zip(*batches, strict=True)]
 
 
-def _weights(model: GraphModel) -> dict[str, Tensor]:
+def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: model.get_parameter(name) for name, _, _ in prunable_parameters(model)}
 
 

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gnn.compression.channel_groups import WeightCount, slice_state
-from gnn.compression.channel_layouts import channel_layout
+from gnn.compression.channel_groups import WeightCount
+from gnn.compression.channel_trace import trace_channels
 from gnn.compression.context import Compressed, Context
 from gnn.compression.importance import magnitude_importance, taylor_importance
 from gnn.compression.masks import Masks
+from gnn.compression.narrowing import narrow_model
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
 from gnn.errors import SettingError
-from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,22 @@ class Structured(SparsitySettings):
 
 
 @register_method(Structured)
-def prune_channels(model: GraphModel, settings: Structured, context: Context) -> Compressed:
-    """Remove the least important channels of the whole model and build the narrower model that is left.
+def prune_channels(model: nn.Module, settings: Structured, context: Context) -> Compressed:
+    """Remove the least important channels of the whole model, so that a narrower one is left.
 
-    The number of prunable weights that are left is that of the unstructured methods at the same sparsity, or less by
-    fewer weights than the smallest channel would bring back. "taylor" needs the training context. Raises `SettingError`
-    for a sparsity that would take the last channel of a group.
+    What belongs to a channel is found by following one pass (`trace_channels`). The number of prunable weights that are
+    left is that of the unstructured methods at the same sparsity, or less by fewer weights than the smallest channel
+    would bring back. "taylor" needs the training context.
+
+    Raises:
+        SettingError: No channel can be removed, the sparsity would take the last one of a group, the example does not
+            fit, or the narrow model would compute something else.
     """
-    layout = channel_layout(model)
-    groups = layout.groups(model.settings)
+    traced = trace_channels(model, context.run, prepares=context.example is None)
+    groups = traced.groups
+    if not groups:
+        reasons = [f"{path or type(model).__name__}: {reason}" for path, reason in traced.untouched.items()]
+        raise SettingError(f"nothing can be removed: {'; '.join(reasons) or 'inputs and outputs have all channels'}")
     if settings.importance == "taylor":
         importance = taylor_importance(model, groups, context.training)
     else:
@@ -55,20 +62,12 @@ def prune_channels(model: GraphModel, settings: Structured, context: Context) ->
     shapes = {name: model.get_parameter(name).shape for name, _, _ in prunable_parameters(model)}
     kept = kept_channels(importance, WeightCount(shapes, groups), settings.sparsity)
     if all(bool(channels.all()) for channels in kept):
-        return Compressed(model, Masks())
-    narrow_settings = layout.narrow(model.settings, [int(channels.sum()) for channels in kept])
-    narrow = _narrow(model, narrow_settings, slice_state(model.state_dict(), groups, kept))
-    sizes = {name: tensor.numel() for name, tensor in narrow.state_dict().items()}
-    shrunk = tuple(name for name, tensor in model.state_dict().items() if sizes[name] < tensor.numel())
-    return Compressed(narrow, Masks(), shrunk=shrunk)
-
-
-def _narrow(model: GraphModel, settings: object, state: dict[str, Tensor]) -> GraphModel:
-    """A model of the same architecture with other settings and this state; no random number is drawn for it."""
-    with torch.device("meta"):
-        narrow = type(model)(settings)  # pyright: ignore[reportCallIssue]
-    narrow.load_state_dict(state, assign=True)
-    return narrow.train(model.training)
+        return Compressed(model, Masks(), untouched=traced.untouched)
+    sizes = {name: tensor.numel() for name, tensor in model.state_dict().items()}
+    narrow_model(model, traced, kept, context.run)
+    left = model.state_dict()
+    shrunk = tuple(name for name, size in sizes.items() if left[name].numel() < size)
+    return Compressed(model, Masks(), shrunk=shrunk, untouched=traced.untouched)
 
 
 def kept_channels(importance: Sequence[Tensor], weights: WeightCount, sparsity: float) -> list[Tensor]:

@@ -1,5 +1,8 @@
 """Graph convolution without a weight per edge: scale, sum neighbours, scale."""
 
+from dataclasses import replace
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +28,12 @@ class NormalizedAdjacency:
         out_degree = in_degree if self_loops else torch.bincount(source, minlength=nodes)
         self.target_scale = in_degree.clamp(min=1).rsqrt()[:, None]
         self.source_scale = out_degree.clamp(min=1).rsqrt()[:, None]
+
+    @cached_property
+    def matrix(self) -> CsrMatrix:
+        """The same as one matrix (nodes, nodes), the two scalings as values of the one between them."""
+        of_target, of_source = self.target_scale.flatten(), self.source_scale.flatten()
+        return replace(self.sum, value=of_target[self.sum.row] * of_source[self.sum.column])
 
     def __matmul__(self, features: Tensor) -> Tensor:
         """Aggregate features [nodes, width]; differentiable."""

@@ -24,7 +24,14 @@ def max_readout(features: Tensor, graph_of_node: Tensor, graphs: int) -> Tensor:
     Nodes that share the maximum share its gradient equally, as in PyG's global_max_pool.
     Shapes: features [nodes, width], graph_of_node [nodes] -> [graphs, width].
     """
+    if not (torch.is_grad_enabled() and features.requires_grad):
+        return _largest(features, graph_of_node, graphs)
     return _MaxReadout.apply(features, graph_of_node, graphs)  # pyright: ignore[reportReturnType]
+
+
+def _largest(features: Tensor, graph_of_node: Tensor, graphs: int) -> Tensor:
+    index = graph_of_node[:, None].expand_as(features)
+    return features.new_zeros(graphs, features.shape[1]).scatter_reduce(0, index, features, "amax", include_self=False)
 
 
 class _MaxReadout(torch.autograd.Function):
@@ -32,9 +39,7 @@ class _MaxReadout(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, graph_of_node: Tensor, graphs: int) -> Tensor:  # noqa: ANN401
-        index = graph_of_node[:, None].expand_as(features)
-        empty = features.new_zeros(graphs, features.shape[1])
-        largest = empty.scatter_reduce(0, index, features, "amax", include_self=False)
+        largest = _largest(features, graph_of_node, graphs)
         ctx.save_for_backward(features, graph_of_node, largest)
         return largest
 

@@ -2,7 +2,7 @@
 
 | question | asked by | without a rule |
 |---|---|---|
-| `channels`: which axis of which tensor reads and writes channels | structured pruning | its channels stay |
+| `channels`: which axis of which tensor reads and writes channels | structured pruning | its operations are followed |
 | `lower`: the same layer on this library's kernels | the runtime | it runs as it is |
 | `quantized`: the same layer with quantizers at its places | all methods that quantize | it stays in FP32 |
 | `output_axis`: where the outputs of its weights are | scales per channel, files | axis 0 |
@@ -88,18 +88,21 @@ class Channels:
     """Which of a layer's tensors have an entry for each channel that it reads, that it writes, or that passes through.
 
     What a layer `keeps` comes out as it went in, as in a normalisation; a layer that reads or writes keeps nothing.
-    A layer with several `heads` writes its channels side by side as many times. Tensors that a layer does not have,
-    such as a bias that is None, may be named.
+    A layer with several `heads` writes its channels side by side as many times. One that `normalises` divides by
+    something of all channels, so that the others change without one. Tensors that a layer does not have, such as a bias
+    that is None, may be named.
     """
 
     reads: tuple[Axis, ...] = ()
     writes: tuple[Axis, ...] = ()
     keeps: tuple[Axis, ...] = ()
     heads: int = 1
+    normalises: bool = False
 
 
 channels: Rules[Callable[[Any], Channels]] = Rules("channels")
-# The layer that takes the place of another in a copy of its model, called as that one is.
+# The module whose forward a layer has in a copy of its model, called as its own is. A rule raises `SettingError` that
+# says why for a layer with an option that it does not know.
 lower: Rules[Callable[[Any], nn.Module]] = Rules("lower")
 # The type that a layer is turned into: a subclass with the same parameters and a method `add_quantizers(scheme)`. Its
 # `node_layers` names those of its linear layers whose rows are nodes, where it has any.

@@ -22,6 +22,10 @@ class NodeClassifier(GraphModel):
         """Logits of the nodes of one part."""
         return self(inputs)[getattr(task.split, part)]
 
+    def infer(self, task: NodeClassification, inputs: Any) -> Tensor:  # noqa: ANN401, ARG002
+        """Logits of all nodes at once."""
+        return self(inputs)
+
 
 class GraphClassifier(GraphModel):
     """A model whose `forward(batch)` gives the logits of a batch of graphs, [graphs, classes]."""

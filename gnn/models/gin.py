@@ -1,6 +1,6 @@
 """GIN, the graph classifier that the paper quantizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from gnn.layers import CsrMatrix
 from gnn.layers.feature_scaling import scale_features
-from gnn.layers.readout import mean_matrix
 from gnn.models.families import GraphClassifier
 from gnn.models.graph_classifier_settings import GraphClassifierSettings
 from gnn.models.registry import MODELS, RegisteredModel
@@ -97,12 +96,18 @@ class Gin(GraphClassifier):
         self.lin1 = nn.Linear(last, classifier)
         self.lin2 = nn.Linear(classifier, settings.out_channels)
 
+    def settle(self) -> None:
+        """Read the widths off the layers."""
+        linear = [layer for conv in self.convs for layer in conv.modules() if isinstance(layer, nn.Linear)]
+        widths = tuple(layer.out_features for layer in (*linear, self.lin1))
+        self.settings = replace(self.settings, hidden_channels=widths)
+
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of every graph of the batch."""
         hidden = scale_features(batch.features, self.settings.feature_scaling)
         for convolution in self.convs:
             hidden = convolution(hidden, batch.adjacency)
-        hidden = functional.relu(self.lin1(mean_matrix(batch.node_pointer) @ hidden))
+        hidden = functional.relu(self.lin1(batch.node_mean @ hidden))
         return self.lin2(functional.dropout(hidden, self.settings.dropout, self.training))
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gnn.layers import CsrMatrix, GraphConvolution, NormalizedAdjacency
+from gnn.layers import GraphConvolution
 from gnn.layers.feature_scaling import scale_features
 from gnn.layers.readout import max_readout
 from gnn.models.families import GraphClassifier
@@ -42,21 +42,19 @@ class GnnNet(GraphClassifier):
         self.gnn_layers = nn.ModuleList(GraphConvolution(*widths) for widths in settings.widths)
         self.mlps = nn.ModuleList([nn.Linear(settings.hidden_widths[-1], settings.out_channels)])
 
+    def settle(self) -> None:
+        """Read the widths off the layers."""
+        widths = tuple(layer.bias.numel() for layer in self.gnn_layers)  # pyright: ignore[reportCallIssue]
+        self.settings = replace(self.settings, hidden_channels=widths)
+
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of every graph of the batch."""
-        adjacency = normalized_matrix(batch)
+        adjacency = batch.normalized_adjacency
         hidden = scale_features(batch.features, self.settings.feature_scaling)
         for layer in self.gnn_layers:
             hidden = functional.elu(layer(hidden, adjacency))
-        hidden = max_readout(hidden, batch.graph_of_node, len(batch.labels))
+        hidden = max_readout(hidden, batch.graph_of_node, batch.graphs)
         return self.mlps[0](functional.dropout(hidden, self.settings.dropout, self.training))
-
-
-def normalized_matrix(batch: GraphBatch) -> CsrMatrix:
-    """The normalized adjacency of a batch, (nodes, nodes), its two scalings as values of the matrix between them."""
-    adjacency = NormalizedAdjacency(batch.edge_index, len(batch.features))
-    of_target, of_source = adjacency.target_scale.flatten(), adjacency.source_scale.flatten()
-    return replace(adjacency.sum, value=of_target[adjacency.sum.row] * of_source[adjacency.sum.column])
 
 
 MODELS.add(

@@ -1,6 +1,6 @@
 """HGP-SL, the paper's graph classifier for PROTEINS."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,11 @@ class HgpSlNet(GraphClassifier):
         self.lin1 = nn.Linear(2 * hidden, first)
         self.lin2 = nn.Linear(first, second)
         self.lin3 = nn.Linear(second, settings.out_channels)
+
+    def settle(self) -> None:
+        """Read the widths off the layers."""
+        widths = tuple(layer.out_features for layer in (self.conv1.lin, self.lin1, self.lin2))
+        self.settings = replace(self.settings, hidden_channels=widths)
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Logits of the graphs of a batch."""

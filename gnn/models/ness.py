@@ -1,7 +1,7 @@
 """NESS, the paper's link predictor for Cora: a graph autoencoder that learns from static subgraphs."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -139,6 +139,11 @@ class Ness(LinkPredictor):
         self.settings = settings
         self.register_buffer("kept_features", new_feature_mask(settings.kept_features, settings.in_channels))
         self.lin = nn.Linear(settings.used_features, settings.channels)
+
+    def settle(self) -> None:
+        """Read the widths off the layer."""
+        kept = None if self.kept_features is None else self.lin.in_features
+        self.settings = replace(self.settings, kept_features=kept, channels=self.lin.out_features)
 
     def prepare(self, task: LinkPrediction) -> NessInputs:
         """Drop unused features, split the edges and normalise each part once."""

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.layers.feature_scaling import scale_features
-from gnn.layers.readout import mean_matrix
 from gnn.models.families import GraphClassifier
 from gnn.models.graph_classifier_settings import GraphClassifierSettings
 from gnn.tasks import GraphBatch
@@ -46,7 +45,7 @@ class ReadoutNet(GraphClassifier):
         hidden = scale_features(batch.features, self.settings.feature_scaling)
         for convolution in self.convolutions:
             hidden = functional.relu(self.convolve(convolution, hidden, batch))
-        mean = mean_matrix(batch.node_pointer) @ hidden
+        mean = batch.node_mean @ hidden
         return self.classifier(functional.dropout(mean, self.settings.dropout, self.training))
 
 

@@ -16,7 +16,9 @@ class GraphModel(nn.Module):
     """A module that a task can train and ask; the families in this folder fill in what a kind of task needs.
 
     `settings` is the frozen dataclass that the model was built from; `quantization` is None, or describes how a model
-    that runs on integers was quantized.
+    that runs on integers was quantized. A model that can be described with fewer channels has a method `settle`, which
+    reads its settings off its layers; one with a buffer `kept_features`, None while all are used, can lose input
+    features.
     """
 
     settings: Any
@@ -33,6 +35,10 @@ class GraphModel(nn.Module):
     def outputs(self, task: Any, inputs: Any, part: str) -> Tensor:  # noqa: ANN401
         """The outputs for one part of the task, in its order; called in evaluation mode without gradients."""
         raise NotImplementedError
+
+    def infer(self, task: Any, inputs: Any) -> Tensor:  # noqa: ANN401
+        """What one inference computes, as `task.inference_batch` says: the outputs for the test part."""
+        return self.outputs(task, inputs, "test")
 
 
 @dataclass(frozen=True)

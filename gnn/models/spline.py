@@ -1,6 +1,6 @@
 """SplineNet, the paper's node classifier for Cora."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -82,6 +82,12 @@ class SplineNet(NodeClassifier):
         self.register_buffer("kept_features", new_feature_mask(settings.kept_features, settings.in_channels))
         self.conv1 = SplineConvolution(settings.used_features, settings.hidden_channels, kernel_size)
         self.conv2 = SplineConvolution(settings.hidden_channels, settings.out_channels, kernel_size)
+
+    def settle(self) -> None:
+        """Read the widths off the first layer."""
+        _, words, hidden = self.conv1.weight.shape
+        kept = None if self.kept_features is None else words
+        self.settings = replace(self.settings, kept_features=kept, hidden_channels=hidden)
 
     def prepare(self, task: NodeClassification) -> SplineInputs:
         """Drop unused features and build the aggregation operator of the graph once."""

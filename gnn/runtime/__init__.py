@@ -1,10 +1,7 @@
-"""Compressed models as fast inference, with real kernels only."""
+"""Any model as fast inference: real kernels by rules per type of layer, fused where a trace succeeds."""
 
-from gnn.runtime import gin as _gin  # noqa: F401  (registers itself)
-from gnn.runtime import gnnnet as _gnnnet  # noqa: F401  (registers itself)
-from gnn.runtime import hgpsl as _hgpsl  # noqa: F401  (registers itself)
-from gnn.runtime import ness as _ness  # noqa: F401  (registers itself)
-from gnn.runtime import spline as _spline  # noqa: F401  (registers itself)
-from gnn.runtime.registry import RUNTIMES, Inference, compile_inference, model_inference
+from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime.compiled import Inference, compile, compile_inference, explain, model_inference  # noqa: A004
 
-__all__ = ["RUNTIMES", "Inference", "compile_inference", "model_inference"]
+__all__ = ["Inference", "compile", "compile_inference", "explain", "model_inference"]

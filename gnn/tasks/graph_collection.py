@@ -8,6 +8,8 @@ from torch import Tensor
 
 from gnn.errors import DatasetError
 from gnn.layers.csr_matrix import CsrMatrix
+from gnn.layers.graph_convolution import NormalizedAdjacency
+from gnn.layers.readout import mean_matrix
 from gnn.layers.segment_sparsemax import segment_of_entry
 from gnn.tasks.edge_order import by_target, require_nodes
 
@@ -48,6 +50,21 @@ class GraphBatch:
         nodes = len(self.features)
         pointer = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
         return CsrMatrix(pointer, source, self.features.new_ones(len(source)), (nodes, nodes))
+
+    @cached_property
+    def normalized_adjacency(self) -> CsrMatrix:
+        """D^-1/2 (A + I) D^-1/2 as a matrix, (nodes, nodes); see `NormalizedAdjacency`."""
+        return NormalizedAdjacency(self.edge_index, len(self.features)).matrix
+
+    @cached_property
+    def node_mean(self) -> CsrMatrix:
+        """The matrix that takes the mean over each graph's nodes, (graphs, nodes)."""
+        return mean_matrix(self.node_pointer)
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs there are."""
+        return len(self.labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,12 @@
 """The five models that are compressed, small and with weights that all matter, and a task for each."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from gnn.compression.channel_trace import Traced, trace_channels
 from gnn.determinism import deterministic
 from gnn.models import GraphModel, build_model, build_model_for
 from gnn.tasks import Task
@@ -42,6 +46,16 @@ def random_model(name: str, task: Task, seed: int = 0) -> GraphModel:
             module.running_mean.uniform_(0.0, 2.0, generator=generator)
             module.running_var.uniform_(0.5, 3.0, generator=generator)
     return model.eval()
+
+
+def traced(model: nn.Module, task: Task) -> Traced:
+    """The channel groups of a model, by a pass over the training part."""
+    return trace_channels(model, pass_over(task))
+
+
+def pass_over(task: Task) -> Callable[[Any], Tensor]:
+    """One pass of a model over the training part of a task."""
+    return lambda model: outputs_of(model, task, model.prepare(task), "train")
 
 
 def outputs_on_test(model: GraphModel, task: Task) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch_geometric import nn as pyg
+from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
 from gnn.determinism import deterministic
 
@@ -26,7 +27,7 @@ class ResidualGcn(nn.Module):
         """Logits of graphs."""
         first = self.first(x, edge_index).relu()
         second = self.norm(self.second(first, edge_index)).relu() + first
-        return self.out(torch.cat([pyg.global_mean_pool(second, batch), pyg.global_max_pool(second, batch)], dim=1))
+        return self.out(torch.cat([global_mean_pool(second, batch), global_max_pool(second, batch)], dim=1))
 
 
 class JumpingGin(nn.Module):
@@ -48,7 +49,7 @@ class JumpingGin(nn.Module):
         for conv in self.convs:
             x = torch.relu(conv(x, edge_index))
             levels.append(x)
-        return self.lin2(torch.relu(self.lin1(pyg.global_add_pool(torch.cat(levels, dim=1), batch))))
+        return self.lin2(torch.relu(self.lin1(global_add_pool(torch.cat(levels, dim=1), batch))))
 
 
 class OwnConvolution(pyg.MessagePassing):

@@ -1,5 +1,7 @@
 """Channels are cut out of every tensor that knows them, and out of nothing else."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,18 +10,57 @@ from torch import Tensor
 
 from gnn.compression import prunable_parameters
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice, WeightCount, slice_state
-from gnn.compression.channel_layouts import channel_layout
-from gnn.errors import SettingError
-from gnn.models import GraphModel, build_model
-from tests.gnn.five_models import FIVE_MODELS, outputs_on_test, random_model, small_tasks
+from gnn.compression.narrowing import narrow_model
+from gnn.models import GraphModel, build_model, settings_mapping
+from tests.gnn.five_models import FIVE_MODELS, outputs_on_test, pass_over, random_model, small_tasks, traced
 
 PROPERTY = settings(deadline=None, max_examples=12, derandomize=True)
-GROUPS = {
-    "gin": [*(f"convs.{number}.nn.{place}" for number in range(5) for place in (0, 2)), "lin1"],
-    "gnnnet": ["gnn_layers.0", "gnn_layers.1", "gnn_layers.2"],
-    "hgpsl": ["convolutions", "lin1", "lin2"],
-    "ness": ["words", "embedding"],
-    "spline": ["words", "hidden"],
+# By layer, what has an entry for each channel: tensor, axis and, unless it is 0, offset.
+GROUPS: dict[str, dict[str, set[tuple[object, ...]]]] = {
+    "gin": {
+        **{
+            f"convs.{number}.nn.0": {
+                *((f"convs.{number}.nn.0.{name}", 0) for name in ("weight", "bias")),
+                (f"convs.{number}.nn.2.weight", 1),
+            }
+            for number in range(5)
+        },
+        **{
+            f"convs.{number}.nn.2": {
+                *((f"convs.{number}.nn.2.{name}", 0) for name in ("weight", "bias")),
+                *((f"convs.{number}.nn.4.{name}", 0) for name in ("weight", "bias", "running_mean", "running_var")),
+                ("lin1.weight" if number == 4 else f"convs.{number + 1}.nn.0.weight", 1),
+            }
+            for number in range(5)
+        },
+        "lin1": {("lin1.weight", 0), ("lin1.bias", 0), ("lin2.weight", 1)},
+    },
+    "gnnnet": {
+        f"gnn_layers.{number}.lin": {
+            (f"gnn_layers.{number}.lin.weight", 0),
+            (f"gnn_layers.{number}.bias", 0),
+            ("mlps.0.weight" if number == 2 else f"gnn_layers.{number + 1}.lin.weight", 1),
+        }
+        for number in range(3)
+    },
+    "hgpsl": {
+        "conv1.lin": {
+            *(("conv1.lin.weight", 0), ("conv1.bias", 0), ("conv2.weight", 0), ("conv3.weight", 0)),
+            *(("conv2.weight", 1), ("conv2.bias", 0), ("conv3.weight", 1), ("conv3.bias", 0)),
+            *((name, 1) for name in ("pool1.att", "pool2.att", "lin1.weight")),
+            *((name, 1, 10) for name in ("pool1.att", "pool2.att", "lin1.weight")),
+        },
+        "lin1": {("lin1.weight", 0), ("lin1.bias", 0), ("lin2.weight", 1)},
+        "lin2": {("lin2.weight", 0), ("lin2.bias", 0), ("lin3.weight", 1)},
+    },
+    "ness": {"kept_features": {("lin.weight", 1)}, "lin": {("lin.weight", 0), ("lin.bias", 0)}},
+    "spline": {
+        "kept_features": {("conv1.weight", 1), ("conv1.lin.weight", 1)},
+        "conv1": {
+            *(("conv1.weight", 2), ("conv1.lin.weight", 0), ("conv1.bias", 0)),
+            *(("conv2.weight", 1), ("conv2.lin.weight", 1)),
+        },
+    },
 }
 TASKS = small_tasks()
 
@@ -36,12 +77,11 @@ def random_choice(groups: tuple[ChannelGroup, ...], seed: int) -> list[Tensor]:
 
 
 def narrowed(model: GraphModel, name: str, kept: list[Tensor]) -> GraphModel:
-    """The narrower model, built as a file would build it."""
-    layout = channel_layout(model)
-    groups = layout.groups(model.settings)
-    narrow_settings = layout.narrow(model.settings, [int(channels.sum()) for channels in kept])
-    narrow = build_model(name, vars(narrow_settings))
-    narrow.load_state_dict(slice_state(model.state_dict(), groups, kept))
+    """A narrower model that a file can describe, which `narrow_model` has compared with zeros in the wide one."""
+    own = copy.deepcopy(model)
+    narrow_model(own, traced(model, TASKS[name]), kept, pass_over(TASKS[name]))
+    narrow = build_model(name, settings_mapping(own))
+    narrow.load_state_dict(own.state_dict())
     return narrow.eval()
 
 
@@ -57,52 +97,17 @@ def silence(model: GraphModel, groups: tuple[ChannelGroup, ...], kept: list[Tens
 
 
 @pytest.mark.parametrize("name", FIVE_MODELS)
-def test_groups_of_each_model_share_an_axis_without_a_gap(name: str) -> None:
-    model = random_model(name, TASKS[name])
-    groups = channel_layout(model).groups(model.settings)
-    assert [group.name for group in groups] == GROUPS[name]
-    covered: dict[tuple[str, int], list[int]] = {}
-    for group in groups:
-        for part in group.slices:
-            entries = range(part.offset, part.offset + group.channels)
-            covered.setdefault((part.tensor, part.axis), []).extend(entries)
-    for (tensor, axis), entries in covered.items():
-        assert sorted(entries) == list(range(model.state_dict()[tensor].shape[axis]))
-
-
-@pytest.mark.parametrize("name", FIVE_MODELS)
-def test_every_axis_of_every_parameter_belongs_to_a_group_or_is_given_by_the_task(name: str) -> None:
-    model = random_model(name, TASKS[name])
-    sliced = {
-        (part.tensor, part.axis) for group in channel_layout(model).groups(model.settings) for part in group.slices
+def test_groups_of_each_model_are_those_of_its_equations(name: str) -> None:
+    found = traced(random_model(name, TASKS[name]), TASKS[name])
+    slices = {
+        group.name: {(part.tensor, part.axis, *([part.offset] if part.offset else [])) for part in group.slices}
+        for group in found.groups
     }
-    whole = {
-        (tensor, axis)
-        for tensor, parameter in model.named_parameters()
-        for axis in range(parameter.dim())
-        if (tensor, axis) not in sliced
-    }
-    assert (
-        whole
-        == {
-            "gin": {("convs.0.nn.0.weight", 1), ("lin2.weight", 0), ("lin2.bias", 0)},
-            "gnnnet": {("gnn_layers.0.lin.weight", 1), ("mlps.0.weight", 0), ("mlps.0.bias", 0)},
-            "hgpsl": {
-                ("conv1.lin.weight", 1),
-                ("lin3.weight", 0),
-                ("lin3.bias", 0),
-                ("pool1.att", 0),
-                ("pool2.att", 0),
-            },
-            "ness": set(),
-            "spline": {
-                *((f"conv{layer}.weight", 0) for layer in (1, 2)),
-                ("conv2.weight", 2),
-                ("conv2.lin.weight", 0),
-                ("conv2.bias", 0),
-            },
-        }[name]
-    )
+    assert slices == GROUPS[name]
+    layers = [group.name for group in found.groups]
+    assert sorted(layers, key=lambda layer: (layer != "kept_features", layer)) == layers
+    assert [group.mask for group in found.groups if group.mask] == ["kept_features"] * ("kept_features" in layers)
+    assert found.untouched == {}
 
 
 @pytest.mark.parametrize("name", FIVE_MODELS)
@@ -110,7 +115,7 @@ def test_every_axis_of_every_parameter_belongs_to_a_group_or_is_given_by_the_tas
 @given(st.integers(0, 999))
 def test_channels_that_contribute_nothing_are_cut_without_a_change(name: str, seed: int) -> None:
     model = random_model(name, TASKS[name], seed)
-    groups = channel_layout(model).groups(model.settings)
+    groups = traced(model, TASKS[name]).groups
     kept = random_choice(groups, seed)
     silence(model, groups, kept)
     narrow = narrowed(model, name, kept)
@@ -129,7 +134,7 @@ def test_a_model_that_was_cut_once_is_cut_again(name: str) -> None:
         torch.ones(int((torch.arange(words) % 3 != 1).sum()), dtype=torch.bool),
     )
     second[5:9] = False
-    hidden = torch.ones(channel_layout(model).groups(model.settings)[1].channels, dtype=torch.bool)
+    hidden = torch.ones(traced(model, TASKS[name]).groups[1].channels, dtype=torch.bool)
     twice = narrowed(narrowed(model, name, [first, hidden]), name, [second, hidden])
     both = first.clone()
     both[first] = second
@@ -143,7 +148,7 @@ def test_a_model_that_was_cut_once_is_cut_again(name: str) -> None:
 @given(st.integers(0, 999))
 def test_weights_are_counted_without_cutting(name: str, seed: int) -> None:
     model = random_model(name, TASKS[name])
-    groups = channel_layout(model).groups(model.settings)
+    groups = traced(model, TASKS[name]).groups
     kept = random_choice(groups, seed)
     count = WeightCount({name: model.get_parameter(name).shape for name, _, _ in prunable_parameters(model)}, groups)
     narrow = narrowed(model, name, kept)
@@ -163,10 +168,3 @@ def test_slices_with_an_offset_and_on_two_axes() -> None:
         [[0, 3, 6], [1, 4, 7], [2, 5, 8]],
         [[3], [4], [5]],
     ]
-
-
-def test_a_model_without_groups_is_refused() -> None:
-    model = build_model("ssp", {"in_channels": 4, "out_channels": 2})
-    with pytest.raises(SettingError) as caught:
-        channel_layout(model)
-    assert str(caught.value).endswith("they can from: Gin, GnnNet, HgpSlNet, Ness, SplineNet")

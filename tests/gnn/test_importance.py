@@ -8,11 +8,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from gnn.compression import TrainingContext
-from gnn.compression.channel_layouts import channel_layout
 from gnn.compression.importance import magnitude_importance, taylor_importance
 from gnn.determinism import deterministic
 from gnn.models import MODELS, GraphModel
-from tests.gnn.five_models import FIVE_MODELS, random_model, small_tasks
+from tests.gnn.five_models import FIVE_MODELS, random_model, small_tasks, traced
 
 TASKS = small_tasks()
 
@@ -24,9 +23,9 @@ def training_context(name: str) -> TrainingContext:
 
 
 @torch.no_grad()
-def weights_of_channel(model: GraphModel, group_number: int, channel: int) -> list[tuple[str, Tensor]]:
+def weights_of_channel(name: str, model: GraphModel, group_number: int, channel: int) -> list[tuple[str, Tensor]]:
     """For each slice of a matrix, its name and a mask of the entries that belong to the channel."""
-    group = channel_layout(model).groups(model.settings)[group_number]
+    group = traced(model, TASKS[name]).groups[group_number]
     found = []
     for part in group.slices:
         tensor = model.state_dict()[part.tensor]
@@ -40,11 +39,11 @@ def weights_of_channel(model: GraphModel, group_number: int, channel: int) -> li
 @pytest.mark.parametrize("name", FIVE_MODELS)
 def test_magnitude_is_the_mean_square_of_all_weights_of_a_channel(name: str) -> None:
     model = random_model(name, TASKS[name])
-    groups = channel_layout(model).groups(model.settings)
+    groups = traced(model, TASKS[name]).groups
     importance = magnitude_importance(model, groups)
     assert [len(of_group) for of_group in importance] == [group.channels for group in groups]
     for number, of_group in enumerate(importance):
-        entries = [model.state_dict()[tensor][mask] for tensor, mask in weights_of_channel(model, number, 1)]
+        entries = [model.state_dict()[tensor][mask] for tensor, mask in weights_of_channel(name, model, number, 1)]
         assert float(of_group[1]) == pytest.approx(float(torch.cat(entries).double().square().mean()), rel=1e-6)
 
 
@@ -76,11 +75,11 @@ def slopes(name: str, model: GraphModel, entries: list[tuple[str, Tensor]]) -> l
 @pytest.mark.parametrize("name", FIVE_MODELS)
 def test_taylor_is_how_fast_the_loss_changes_while_a_channel_fades_away(name: str) -> None:
     model = random_model(name, TASKS[name])
-    groups = channel_layout(model).groups(model.settings)
+    groups = traced(model, TASKS[name]).groups
     importance = taylor_importance(model, groups, training_context(name))
     # The convolutions of HGP-SL, its first group, share weights among themselves, which count twice.
     for number in range(1 if name == "hgpsl" else 0, len(groups)):
-        entries = weights_of_channel(model, number, 1)
+        entries = weights_of_channel(name, model, number, 1)
         changes = [abs(slope) for slope in slopes(name, model, entries)]
         count = sum(int(mask.sum()) for _, mask in entries)
         expected = sum(changes) / len(changes) / count
@@ -91,7 +90,7 @@ def test_taylor_is_how_fast_the_loss_changes_while_a_channel_fades_away(name: st
 def test_measuring_changes_neither_weights_nor_statistics_nor_gradients(name: str) -> None:
     model = random_model(name, TASKS[name])
     state = copy.deepcopy(model.state_dict())
-    groups = channel_layout(model).groups(model.settings)
+    groups = traced(model, TASKS[name]).groups
     random_state = torch.get_rng_state()
     first = taylor_importance(model, groups, training_context(name))
     second = taylor_importance(model, groups, training_context(name))

@@ -13,7 +13,6 @@ from gnn.compression import METHODS, Dense
 from gnn.errors import GnnError, UnknownNameError
 from gnn.models import MODELS
 from gnn.registry import Registry, import_parts
-from gnn.runtime.registry import RUNTIMES
 from gnn.source_code import source_sha256
 from gnn.tasks import TASKS
 
@@ -79,7 +78,6 @@ def test_a_model_is_one_file_that_registers_itself_and_changes_no_key(
         (TASKS, "task", {"cora-node"}),
         (MODELS, "model", {"spline"}),
         (METHODS, "method", {"dense", "fine-grained", "global"}),
-        (RUNTIMES, "runtime", {"spline"}),
     ],
 )
 def test_every_registry_of_the_library_lists_its_names(registry: Registry[Any], kind: str, known: set[str]) -> None:

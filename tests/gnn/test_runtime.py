@@ -1,162 +1,246 @@
-"""The compiled model computes what the model computes, on less."""
+"""What is compiled says what its module says, whatever the module and the graph."""
 
+import copy
+import gc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric import nn as pyg
+from torch_geometric.nn import global_max_pool
 
-from gnn.compression import FineGrained, GlobalMagnitude, compress
-from gnn.errors import UnknownNameError
-from gnn.layers import SplineConvolution
+from gnn.compression import FineGrained, GlobalMagnitude, Structured, compress
+from gnn.errors import SettingError
+from gnn.layers import GraphConvolution, NormalizedAdjacency, SplineConvolution
+from gnn.layers.readout import max_readout
+from gnn.layers.rules import lower
 from gnn.models import GraphModel
-from gnn.models.spline import SplineInputs, SplineNet
-from gnn.runtime import compile_inference, model_inference
-from gnn.runtime.spline import SplineInference
-from gnn.tasks import NodeClassification
-from gnn.training import outputs_of
+from gnn.runtime import compile, compile_inference, explain, model_inference  # noqa: A004
+from gnn.runtime.graph_cache import STRUCTURE
+from gnn.runtime.kernels import KERNEL, Affine
+from gnn.tasks import Task
+from tests.gnn.compiled_checks import ODD_GRAPHS, assert_same, edges
+from tests.gnn.five_models import FIVE_MODELS, random_model, small_tasks
+from tests.gnn.foreign_models import FEATURES, FOREIGN_MODELS, foreign_model
 
-NewModel = Callable[[int], GraphModel]
-
-
-@pytest.fixture
-def model(new_model: NewModel) -> SplineNet:
-    """A model whose biases matter."""
-    model = new_model(0)
-    assert isinstance(model, SplineNet)
-    with torch.no_grad():
-        model.conv1.bias.normal_(generator=torch.Generator().manual_seed(1))  # pyright: ignore
-        model.conv2.bias.normal_(generator=torch.Generator().manual_seed(2))  # pyright: ignore
-    return model
+TASKS = small_tasks()
+SETTINGS = [None, GlobalMagnitude(0.5), GlobalMagnitude(0.99), FineGrained(0.9), Structured(0.5)]
+FUSED = {
+    "gin": "fused: sum and product in one (6x), normalisation in the next product (5x), activation in place (11x)",
+    "gnnnet": "fused: maximum before bias and activation (1x), activation in place (2x)",
+    "spline": "fused: activation in place (1x)",
+}
 
 
-def own_logits(model: GraphModel, task: NodeClassification) -> Tensor:
-    model.eval()
-    with torch.no_grad():
-        return model(model.prepare(task))
-
-
-def compile_spline(model: GraphModel, task: NodeClassification) -> SplineInference:
-    inference = compile_inference("spline", model, task)
-    assert isinstance(inference, SplineInference)
-    return inference
-
-
-def used_words(model: SplineNet) -> int:
-    assert model.conv1.lin is not None
-    kernel = (model.conv1.weight != 0).any(dim=2).any(dim=0)
-    return int((kernel | (model.conv1.lin.weight != 0).any(dim=0)).sum())
-
-
-@pytest.mark.parametrize("method", [GlobalMagnitude, FineGrained])
-@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 0.99, 0.999])
-def test_logits_are_those_of_the_model(
-    model: SplineNet,
-    small_task: NodeClassification,
-    method: type[GlobalMagnitude] | type[FineGrained],
-    sparsity: float,
-) -> None:
-    model = compress(model, method(sparsity)).model
-    inference = compile_spline(model, small_task)
-    torch.testing.assert_close(inference(), own_logits(model, small_task), rtol=0, atol=1e-5)
-    words = used_words(model)
-    assert inference.features.shape == (210, words)
-    assert inference.weight1.shape == (words, 48)
-    if sparsity >= 0.99:
-        assert words < 80
-        assert len(inference.features.value) < len(small_task.graph.features.value)
-
-
-def test_a_model_without_any_weight_is_compiled_too(model: SplineNet, small_task: NodeClassification) -> None:
-    with torch.no_grad():
-        model.conv1.weight.zero_()
-        model.conv1.lin.weight.zero_()  # pyright: ignore
-    inference = compile_spline(model, small_task)
-    assert inference.weight1.shape == (0, 48)
-    torch.testing.assert_close(inference(), own_logits(model, small_task), rtol=0, atol=1e-5)
-
-
-def test_a_word_is_kept_as_long_as_one_weight_looks_at_it(model: SplineNet, small_task: NodeClassification) -> None:
-    with torch.no_grad():
-        model.conv1.weight[:, :10] = 0
-        model.conv1.lin.weight[:, :10] = 0  # pyright: ignore
-        model.conv1.lin.weight[3, 4] = -1e-30  # pyright: ignore
-    inference = compile_spline(model, small_task)
-    assert inference.weight1.shape == (71, 48)
-    torch.testing.assert_close(inference(), own_logits(model, small_task), rtol=0, atol=1e-5)
-
-
-def test_a_model_in_training_mode_is_compiled_without_dropout(model: SplineNet, small_task: NodeClassification) -> None:
-    expected = own_logits(model, small_task)
-    model.train()
-    torch.testing.assert_close(compile_spline(model, small_task)(), expected, rtol=0, atol=1e-5)
-
-
-def test_layers_without_a_bias_are_compiled(model: SplineNet, small_task: NodeClassification) -> None:
-    model.conv1 = SplineConvolution(80, 16, [2], bias=False)
-    model.conv2 = SplineConvolution(16, 7, [2], bias=False)
-    inference = compile_spline(model, small_task)
-    torch.testing.assert_close(inference(), own_logits(model, small_task), rtol=0, atol=1e-5)
-
-
-def test_calls_repeat_and_need_no_gradient(model: SplineNet, small_task: NodeClassification) -> None:
-    inference = compile_spline(model, small_task)
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("name", FIVE_MODELS)
+def test_a_compressed_model_says_compiled_what_it_says(name: str, settings: Any) -> None:  # noqa: ANN401
+    model, task = random_model(name, TASKS[name]), TASKS[name]
+    if settings is not None:
+        model = compress(model, settings).model
+    state, sha256 = copy.deepcopy(model.state_dict()), task.to("cpu").sha256
+    inference, expected = compile_inference(model.train(), task), model_inference(model, task)()
     first = inference()
-    kept = first.clone()
-    assert torch.equal(inference(), kept)
-    assert torch.equal(first, kept)
+    torch.testing.assert_close(first, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    assert torch.equal(inference(), first)
     assert not first.requires_grad
-
-
-def test_changing_the_model_afterwards_changes_nothing(model: SplineNet, small_task: NodeClassification) -> None:
-    inference = compile_spline(model, small_task)
-    before = inference().clone()
+    assert task.to("cpu").sha256 == sha256
+    assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items())
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(7.0)
-    assert torch.equal(inference(), before)
-
-
-def test_calling_changes_neither_model_nor_task(model: SplineNet, small_task: NodeClassification) -> None:
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    sha256 = small_task.to("cpu").sha256
-    inference = compile_spline(model, small_task)
-    inference()
-    inference()
-    assert small_task.to("cpu").sha256 == sha256
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, state[name])
-
-
-def test_an_unknown_runtime_is_refused(model: SplineNet, small_task: NodeClassification) -> None:
-    with pytest.raises(UnknownNameError, match=r"^unknown runtime 'splin'; valid are: .*spline"):
-        compile_inference("splin", model, small_task)
-
-
-def test_a_model_without_a_runtime_runs_as_it_is(model: SplineNet, small_task: NodeClassification) -> None:
-    expected = outputs_of(model, small_task, model.prepare(small_task), "test")
-    model.train()
-    inference = model_inference(model, small_task)
-    assert not model.training
-    first = inference()
-    assert torch.equal(first, expected)
-    assert first.shape == (50, 7)
     assert torch.equal(inference(), first)
-    assert not first.requires_grad
 
 
-def test_a_model_is_prepared_for_its_inference_once(
-    model: SplineNet, small_task: NodeClassification, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepared: list[NodeClassification] = []
-    prepare = model.prepare
+def example_of(model: GraphModel, task: Task) -> Any:  # noqa: ANN401
+    inputs = model.prepare(task)
+    return inputs["test"] if isinstance(inputs, dict) else inputs
 
-    def note(task: NodeClassification) -> SplineInputs:
-        prepared.append(task)
-        return prepare(task)
 
-    monkeypatch.setattr(model, "prepare", note)
-    inference = model_inference(model, small_task)
-    inference()
-    inference()
-    assert prepared == [small_task]
+@pytest.mark.parametrize("name", FUSED)
+def test_every_peephole_is_used_by_a_model(name: str) -> None:
+    model = random_model(name, TASKS[name])
+    example = example_of(model, TASKS[name])
+    compiled = compile(model, example)
+    assert explain(compiled)[""] == FUSED[name]
+    assert_same(compiled, model, example)
+
+
+@pytest.mark.parametrize("name", ["spline", "ness"])
+def test_words_that_no_weight_looks_at_are_dropped(name: str) -> None:
+    model: Any = random_model(name, TASKS[name])
+    weights = [model.conv1.weight, model.conv1.lin.weight.t()] if name == "spline" else [model.lin.weight.t()]
+    for kept in (10, 0):
+        with torch.no_grad():
+            for weight in weights:
+                weight[..., kept:, :] = 0
+        compiled, inputs = compile(model), model.prepare(TASKS[name])
+        assert_same(compiled, model, inputs)
+        layer = compiled.conv1 if name == "spline" else compiled
+        product = layer._modules[KERNEL] if name == "spline" else layer._modules[KERNEL].product
+        assert len(product._table) == kept
+
+
+@pytest.mark.parametrize("name", FOREIGN_MODELS)
+def test_a_foreign_model_says_compiled_what_it_says(name: str) -> None:
+    module, example = foreign_model(name)
+    compiled, traced = compile(module), compile(module, example)
+    for form in (compiled, traced, copy.deepcopy(traced)):
+        assert_same(form, module, *example)
+        for nodes, edge_index in ODD_GRAPHS.values():
+            arguments = (torch.randn(nodes, FEATURES), edge_index, *(torch.zeros(nodes, dtype=torch.int64),))
+            assert_same(form, module, *arguments[: len(example)])
+        assert_same(form, module, *example)
+    assert not compiled(*example).requires_grad
+
+
+def test_a_cached_convolution_stays_with_its_first_graph() -> None:
+    layer = pyg.GCNConv(FEATURES, 5, cached=True).eval()
+    compiled, x = compile(layer), torch.randn(6, FEATURES)
+    for edge_index in (ODD_GRAPHS["unsorted"][1], edges((0, 5))):
+        assert_same(compiled, layer, x, edge_index)
+
+
+def test_a_graph_that_was_changed_in_place_is_another_one_and_no_graph_is_kept_alive() -> None:
+    layer, x = pyg.GraphConv(FEATURES, 5).eval(), torch.randn(6, FEATURES)
+    compiled, edge_index, weight = compile(layer), ODD_GRAPHS["unsorted"][1].clone(), torch.rand(7)
+    before = len(STRUCTURE._kept)
+    assert_same(compiled, layer, x, edge_index, weight)
+    assert len(STRUCTURE._kept) == before + 1
+    edge_index[0, 0] = 3
+    assert_same(compiled, layer, x, edge_index, weight)
+    weight[0] = 9.0
+    assert_same(compiled, layer, x, edge_index, weight)
+    edge_index.data = edges((0, 1), (1, 2), (3, 4), (5, 5), (2, 0), (0, 2), (4, 4))
+    assert_same(compiled, layer, x, edge_index, weight)
+    assert_same(compiled, layer, x, edge_index, torch.rand(7))
+    with torch.inference_mode():
+        fresh = edge_index.clone()
+        assert_same(compiled, layer, x, fresh, weight)
+        fresh[0, 0] = 4
+        assert_same(compiled, layer, x, fresh, weight)
+    assert len(STRUCTURE._kept) == before + 1
+    del edge_index
+    gc.collect()
+    assert len(STRUCTURE._kept) == before
+
+
+def test_a_spline_convolution_builds_its_operator_once_per_graph() -> None:
+    layer = SplineConvolution(FEATURES, 5, [3]).eval()
+    for nodes, edge_index in ODD_GRAPHS.values():
+        assert_same(compile(layer), layer, torch.randn(nodes, FEATURES), edge_index, torch.rand(edge_index.shape[1], 1))
+    largest = SplineConvolution(FEATURES, 5, [3], aggregation="max").eval()
+    assert explain(compile(largest))[""] == "SplineConvolution is left as it is: a maximum over edges is no product"
+
+
+class Mixed(nn.Module):
+    """Normalisation before a layer, and the maximum over nodes after an activation, as users write it."""
+
+    def __init__(self, pool: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.norm, self.conv, self.out = nn.BatchNorm1d(FEATURES), GraphConvolution(FEATURES, 5), nn.Linear(5, 2)
+        self.pool = pool
+
+    def forward(self, x: Tensor, adjacency: Any, batch: Tensor, scale: float | None = None) -> Tensor:  # noqa: ANN401
+        """Logits of graphs."""
+        hidden = functional.elu(self.conv(self.norm(x), adjacency))
+        out = self.out(max_readout(hidden, batch, 3) if self.pool is max_readout else global_max_pool(hidden, batch))
+        return out if scale is None else out * scale
+
+
+@pytest.mark.parametrize("pool", [max_readout, global_max_pool])
+def test_patterns_of_a_users_module_are_fused_and_other_calls_run_its_own_forward(pool: Callable[..., Tensor]) -> None:
+    torch.manual_seed(0)
+    module = Mixed(pool)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter)
+    module.eval()
+    # The second of three graphs has no nodes.
+    adjacency, batch = NormalizedAdjacency(ODD_GRAPHS["unsorted"][1], 6), torch.tensor([0, 0, 0, 2, 2, 2])
+    example = (torch.randn(6, FEATURES), adjacency, batch)
+    compiled = compile(module, example)
+    assert explain(compiled)[""].startswith("fused: normalisation in the next product (1x)")
+    for arguments in (example, (*example, 2.0), (example[0], torch.rand(6, 6), batch)):
+        assert_same(copy.deepcopy(compiled), module, *arguments)
+
+
+class Restless(nn.Module):
+    """A forward whose path depends on numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.hooked = nn.Linear(FEATURES, 5), nn.Linear(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One of two paths."""
+        hidden = self.linear(x)
+        return self.hooked(hidden) if hidden.sum() > 0 else hidden
+
+
+class InPlace(nn.Module):
+    """A forward that changes what a layer gave, and that does not use what the change returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(FEATURES, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Not what the layer gave."""
+        hidden = self.linear(x)
+        hidden.mul_(2)
+        return functional.relu(hidden)
+
+
+def test_what_cannot_be_traced_or_has_hooks_is_said_and_runs() -> None:
+    module = Restless().eval()
+    example = torch.randn(4, FEATURES)
+    compiled = compile(module, example)
+    assert explain(compiled)[""].startswith("not fused, since its forward cannot be traced (TraceError: ")
+    for x in (example, -example, 3 * torch.randn(8, FEATURES)):
+        assert_same(compiled, module, x)
+    changing = compile(InPlace(), example)
+    assert "may change something in place" in explain(changing)[""]
+    module.hooked.register_forward_hook(lambda *called: called[2] + 1)
+    compiled = compile(module, example)
+    assert explain(compiled)["hooked"].startswith("Linear has hooks")
+    assert explain(compiled)[""] == "not fused, since a layer has hooks"
+    assert_same(compiled, module, example)
+    with pytest.raises(SettingError, match=r"^Restless is not compiled; give what gnn\.runtime\.compile returned$"):
+        explain(module)
+
+
+def test_a_rule_from_outside_holds_and_a_subclass_that_computes_otherwise_has_none() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(FEATURES, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x)
+
+    class Doubled(Own):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * self.linear(x)
+
+    lower.register(Own)(lambda layer: Affine(layer.linear.weight.t(), layer.linear.bias))
+    x = torch.randn(4, FEATURES)
+    for layer, said in ((Own(), "one product with bias"), (Doubled(), None)):
+        assert explain(compile(layer)).get("") == said
+        assert_same(compile(layer), layer, x)
+    assert explain(compile(nn.Sequential(Doubled())))["0.linear"] == "one product with bias"
+
+
+@pytest.mark.parametrize("name", ["gcn", "sage", "gin"])
+def test_bad_input_is_an_error_as_in_the_module(name: str) -> None:
+    module, (x, edge_index) = foreign_model(name)
+    compiled = compile(module, (x, edge_index))
+    for arguments in ((x[:, :3], edge_index), (x[:9], edge_index), (x, edge_index - 9)):
+        for form in (module, compiled):
+            with pytest.raises((RuntimeError, IndexError, SettingError, ValueError)):
+                form(*arguments)
+    assert_same(compiled, module, x.long(), edge_index)
+    with pytest.raises(SettingError, match=r"^an edge names node \d+, but there are 9; give an edge_index that fits"):
+        compiled(x[:9], edge_index)

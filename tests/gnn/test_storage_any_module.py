@@ -157,10 +157,10 @@ def test_a_rule_of_channels_decides_which_size_is_which() -> None:
 @pytest.mark.parametrize("width", [6, 4])
 def test_a_module_on_integers_comes_back(kind: Any, width: int, tmp_path: Path) -> None:  # noqa: ANN401
     task, quantization = tasks_of_every_kind()["graph-classification"], Quantization(kind, 4, groups=9)
-    simulated = quantization.apply(filled(OwnGnnNet(width)).train())  # pyright: ignore[reportArgumentType]
+    simulated: Any = quantization.apply(filled(OwnGnnNet(width)).train())
     for loss in simulated.losses(task, simulated.prepare(task), 16):
         loss.backward()
-    model = quantization.to_integers(simulated)
+    model: Any = quantization.to_integers(simulated)
     storage.save(model, tmp_path / "m")
     loaded = storage.load(tmp_path / "m", build=OwnGnnNet).model
     assert loaded.quantization == quantization

@@ -22,13 +22,13 @@ from gnn.compression import (
     sparsity_of,
 )
 from gnn.compression.channel_groups import ChannelGroup, ChannelSlice, WeightCount
-from gnn.compression.channel_layouts import channel_layout
 from gnn.compression.structured import kept_channels
 from gnn.errors import SettingError
 from gnn.models import MODELS, GraphModel, build_model, settings_mapping
 from gnn.runtime import compile_inference
 from gnn.training_settings import TrainingSettings
-from tests.gnn.five_models import FIVE_MODELS, outputs_on_test, random_model, small_tasks
+from tests.gnn.five_models import FIVE_MODELS, outputs_on_test, random_model, small_tasks, traced
+from tests.gnn.foreign_models import foreign_model
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True)
 TASKS = small_tasks()
@@ -92,8 +92,7 @@ def test_as_many_weights_are_left_as_an_unstructured_method_leaves_or_less_by_no
     )
     left = prunable_weights(compressed.model)
     assert left <= allowed
-    layout = channel_layout(dense)
-    before, after = layout.groups(dense.settings), layout.groups(compressed.model.settings)
+    before, after = traced(dense, TASKS[name]).groups, traced(compressed.model, TASKS[name]).groups
     shapes = {name: dense.get_parameter(name).shape for name, _, _ in prunable_parameters(dense)}
     count = WeightCount(shapes, before)
     removed = [one.channels - other.channels for one, other in zip(before, after, strict=True)]
@@ -108,7 +107,7 @@ def test_as_many_weights_are_left_as_an_unstructured_method_leaves_or_less_by_no
 def test_nothing_is_removed_at_sparsity_zero(name: str) -> None:
     model = random_model(name, TASKS[name])
     state = {tensor: value.clone() for tensor, value in model.state_dict().items()}
-    compressed = compress(model, Structured(0.0))
+    compressed = compress(model, Structured(0.0), training_context(name, model))
     assert compressed.compressed_tensors == 0
     assert all(torch.equal(value, state[tensor]) for tensor, value in compressed.model.state_dict().items())
 
@@ -127,7 +126,7 @@ def test_the_file_gives_the_narrow_model_back(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", FIVE_MODELS)
 def test_the_runtime_computes_what_the_narrow_model_computes(name: str, sparsity: float) -> None:
     _, compressed = prune(name, sparsity)
-    outputs = compile_inference(name, compressed.model, TASKS[name])()
+    outputs = compile_inference(compressed.model, TASKS[name])()
     # That of a node classifier gives all nodes; the last ones are the test part.
     expected = outputs_on_test(compressed.model, TASKS[name])
     torch.testing.assert_close(outputs[-len(expected) :], expected, rtol=1e-4, atol=1e-4)
@@ -171,7 +170,7 @@ def test_small_channels_go_and_the_others_are_kept_as_they_are() -> None:
     model.get_parameter("gnn_layers.1.lin.weight")[:, small] *= 1e-3
     dense = copy.deepcopy(model)
     gone = 3 * (4 + 10)
-    narrow = compress(model, Structured(gone / prunable_weights(model))).model
+    narrow = compress(model, Structured(gone / prunable_weights(model)), training_context("gnnnet", model)).model
     assert narrow.settings.hidden_channels == (7, 10, 10)
     for name, kept in {
         "gnn_layers.0.lin.weight": dense.get_parameter("gnn_layers.0.lin.weight")[~small],
@@ -230,15 +229,16 @@ def test_a_channel_comes_back_when_the_last_removal_made_room_for_it(allowed: in
 def test_a_sparsity_that_whole_channels_cannot_reach_is_refused() -> None:
     model = random_model("gnnnet", TASKS["gnnnet"])
     with pytest.raises(SettingError) as caught:
-        model = compress(model, Structured(0.99)).model
+        compress(model, Structured(0.99), training_context("gnnnet", model))
     assert str(caught.value) == (
         "sparsity 0.99 leaves 3 of 260 weights, but one channel of each group has 8; give a lower sparsity"
     )
 
 
 def test_taylor_asks_for_the_training_data() -> None:
+    model, example = foreign_model("gcn")
     with pytest.raises(SettingError, match=r"^this method trains the model; give compress"):
-        compress(random_model("spline", TASKS["spline"]), Structured(0.5, "taylor"))
+        compress(model, Structured(0.5, "taylor"), example=example)
 
 
 def test_the_two_kinds_of_importance_choose_differently() -> None:

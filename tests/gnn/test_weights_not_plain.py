@@ -121,7 +121,7 @@ REFUSING: dict[str, Callable[[Model, Path], object]] = {
     "sparsity": lambda model, _: sparsity_of(model),
     "near zero": lambda model, _: near_zero_share(model),
     "histograms": lambda model, _: weight_histograms({}, model),
-    "runtime": lambda model, _: compile_inference("gin", model, GRAPHS),
+    "runtime": lambda model, _: compile_inference(model, GRAPHS),
     "quantization": lambda model, _: Quantization("range", 8).apply(model),
     **{settings.method: lambda model, _, settings=settings: compress(model, settings) for settings in SETTINGS},
 }
@@ -191,7 +191,7 @@ def test_numbers_in_another_type_or_nowhere_are_refused(
         model = gin().to("meta") if change == "meta" else getattr(gin(), change)()
         for ask in (
             lambda model=model: compress(model, settings),
-            lambda model=model: compile_inference("gin", model, small_task),
+            lambda model=model: compile_inference(model, small_task),
         ):
             with pytest.raises(SettingError, match=sentence):
                 ask()

@@ -110,7 +110,7 @@ READ: dict[str, Callable[[Model, NodeClassification, Path], object]] = {
     "sparsity": lambda model, *_: sparsity_of(model),
     "near zero": lambda model, *_: near_zero_share(model),
     "histograms": lambda model, task, folder: weight_histograms(toy_subject(task, folder).model.state_dict(), model),
-    "runtime": lambda model, task, _: compile_inference("spline", model, task)().tolist(),
+    "runtime": lambda model, task, _: compile_inference(model, task)().tolist(),
 }
 RUN: dict[str, Callable[[Model, NodeClassification], object]] = {
     "forward": lambda model, task: model_inference(model, task)().tolist(),
@@ -189,13 +189,16 @@ def test_quantized_and_integer_models_are_unwrapped(
         integer, plain_model(integer), small_task
     )
     assert agreement(wrapped, integer, small_task).identical == 1
-    assert compile_inference("spline", wrapped, small_task)().equal(compile_inference("spline", integer, small_task)())
+    assert compile_inference(wrapped, small_task)().equal(compile_inference(integer, small_task)())
 
 
-def test_a_model_compiled_in_place_is_as_any_other(trained: GraphModel, tmp_path: Path) -> None:
+def test_a_model_compiled_in_place_is_as_any_other(
+    trained: GraphModel, small_task: NodeClassification, tmp_path: Path
+) -> None:
+    example = (trained.prepare(small_task),)
     other = copy.deepcopy(trained)
     other.compile(backend="eager")
     assert saved(other, tmp_path) == saved(trained, tmp_path)
     for settings in (GlobalMagnitude(0.5), Structured(0.5)):
-        compressed = [compress(copy.deepcopy(model), settings).model for model in (other, trained)]
+        compressed = [compress(model, settings, example=example).model for model in (other, trained)]
         assert saved(compressed[0], tmp_path) == saved(compressed[1], tmp_path)

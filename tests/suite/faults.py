@@ -18,7 +18,7 @@ import gnn.storage.state_streams
 import gnn.trial
 from gnn.case import Case
 from gnn.models import GraphModel
-from gnn.runtime.spline import SplineInference
+from gnn.runtime.own_layers import SplineProduct
 
 
 def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
@@ -55,21 +55,21 @@ def forget_baseline(patch: pytest.MonkeyPatch) -> None:
 
 
 def disagreeing_runtime(patch: pytest.MonkeyPatch) -> None:
-    """Let the runtime of SplineNet give logits that are off by a thousandth."""
-    infer = SplineInference.__call__
-    patch.setattr(SplineInference, "__call__", lambda inference: infer(inference) * 1.001)
+    """Let the kernels of SplineNet give logits that are off by a thousandth."""
+    infer = SplineProduct.forward
+    patch.setattr(SplineProduct, "forward", lambda kernel, *inputs: infer(kernel, *inputs) * 1.001)
 
 
 def slow_runtime(patch: pytest.MonkeyPatch) -> None:
     """Let every inference take about 5% longer; what comes of it is a measurement, so it is tried by hand."""
-    infer = SplineInference.__call__
+    infer = SplineProduct.forward
 
-    def broken(inference: SplineInference) -> torch.Tensor:
-        for _ in range(3):
-            inference.features.column.sum()
-        return infer(inference)
+    def broken(kernel: SplineProduct, *inputs: Any) -> torch.Tensor:  # noqa: ANN401
+        for _ in range(2):
+            inputs[1].column.sum()
+        return infer(kernel, *inputs)
 
-    patch.setattr(SplineInference, "__call__", broken)
+    patch.setattr(SplineProduct, "forward", broken)
 
 
 def slow_compressed(patch: pytest.MonkeyPatch) -> None:

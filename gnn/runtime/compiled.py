@@ -1,0 +1,136 @@
+"""A module compiled: a copy whose layers run as kernels, fused where a trace of it succeeds."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gnn.errors import SettingError
+from gnn.layers.rules import lower
+from gnn.models import GraphModel, fp32_model, unwrapped_model
+from gnn.runtime.kernels import KERNEL, Kernel
+from gnn.runtime.peepholes import fuse
+from gnn.tasks import Task
+
+Inference = Callable[[], Tensor]
+Module = TypeVar("Module", bound=nn.Module)
+
+# Where a compiled module has what became of its layers.
+REPORT = "_lowering_report"
+
+
+def compile(module: Module, example: Any = None) -> Module:  # noqa: A001, ANN401
+    """Compile any module for inference.
+
+    The result is a copy in evaluation mode whose weights take no gradient. Each layer with a rule in
+    `gnn.layers.rules.lower` runs as what the rule gives; everything else, and the module's own methods, run as ever.
+    With an example, what lies between layers is fused as well, where the module's forward can be traced. What depends
+    on a graph alone is made when the graph is first seen. Later changes of the module change nothing.
+
+    Args:
+        module: Any nn.Module, in PyTorch's wrappers or not.
+        example: The arguments of one call: a tuple of them, a mapping by name, or the only one.
+
+    Returns:
+        The compiled copy, called as the module is; `explain` tells what became of its layers.
+    """
+    compiled = lowered(module)
+    if example is not None:
+        arguments = () if isinstance(example, Mapping) else example if isinstance(example, tuple) else (example,)
+        _fuse(compiled, arguments, dict(example) if isinstance(example, Mapping) else {})
+    return compiled
+
+
+def explain(compiled: nn.Module) -> dict[str, str]:
+    """What became of each layer: the kernel it has, or why it was left; "" stands for the module as a whole.
+
+    Raises `SettingError` for a module that is not compiled.
+    """
+    report = vars(compiled).get(REPORT)
+    if report is None:
+        raise SettingError(f"{type(compiled).__name__} is not compiled; give what gnn.runtime.compile returned")
+    return dict(report)
+
+
+@torch.inference_mode(mode=False)
+@torch.no_grad()
+def lowered(module: Module) -> Module:
+    """A copy in evaluation mode in which every layer is lowered that has a rule that holds."""
+    compiled = copy.deepcopy(unwrapped_model(module)).eval().requires_grad_(requires_grad=False)
+    report: dict[str, str] = {}
+    inside: list[str] = []
+    for path, layer in list(compiled.named_modules()):
+        kernel, said = _lower(layer)
+        if not path.startswith(tuple(inside)) and (lower.of(layer) or (path and _counts(layer))):
+            report[path] = said
+        if isinstance(kernel, Kernel) and not kernel.entered:
+            inside.append(f"{path}." if path else "")
+    vars(compiled)[REPORT] = report
+    return compiled
+
+
+def _counts(layer: nn.Module) -> bool:
+    """Whether a layer without a rule computes something itself, as far as can be seen."""
+    own_weights = any(True for _ in layer.parameters(recurse=False))
+    return own_weights or hasattr(layer, "propagate") or not any(True for _ in layer.children())
+
+
+def _lower(layer: nn.Module) -> tuple[nn.Module | None, str]:
+    """Give a layer the kernel of its rule; the kernel and its name, or None and why the layer is left."""
+    rule = lower.of(layer)
+    if rule is None:
+        return None, lower.reason(layer)
+    if any(_hooks(inner) for inner in layer.modules()):
+        return None, f"{type(layer).__name__} has hooks, which a kernel would pass by; remove them first"
+    try:
+        kernel = rule(layer)
+    except SettingError as error:
+        return None, f"{type(layer).__name__} is left as it is: {error}"
+    layer.add_module(KERNEL, kernel)
+    vars(layer)["forward"] = kernel.forward
+    return kernel, getattr(kernel, "name", type(kernel).__name__)
+
+
+def _hooks(layer: nn.Module) -> bool:
+    return bool(layer._forward_hooks or layer._forward_pre_hooks)
+
+
+def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    if "" not in (report := vars(compiled)[REPORT]):
+        report[""] = (
+            "not fused, since a layer has hooks"
+            if any(_hooks(layer) for layer in compiled.modules())
+            else fuse(compiled, arguments, keywords)
+        )
+
+
+def compile_inference(model: GraphModel, task: Task) -> Inference:
+    """A function without arguments that computes what the task asks of its test part, for nodes of the whole graph.
+
+    Everything that depends on structure and weights alone is done here, once; what is left is what a server would
+    repeat. Raises `SettingError` for a model that `fp32_model` refuses.
+    """
+    return _inference(lowered(fp32_model(model)), task, fused=True)
+
+
+def model_inference(model: GraphModel, task: Task) -> Inference:
+    """The same by the model's own forward pass as it stands."""
+    model = unwrapped_model(model)
+    model.eval()
+    return _inference(model, task, fused=False)
+
+
+def _inference(model: GraphModel, task: Task, *, fused: bool) -> Inference:
+    inputs = model.prepare(task)
+    infer = torch.inference_mode()(lambda: model.infer(task, inputs))
+    if fused:
+        # One pass shows what the model's forward is given, whatever the kind of task.
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        hook = model.register_forward_pre_hook(lambda _, *given: calls.append(given), with_kwargs=True)
+        infer()
+        hook.remove()
+        if calls:
+            _fuse(model, *calls[0])
+    return infer

@@ -1,0 +1,171 @@
+"""The kernels that layers are lowered to; each takes the place of a layer's forward in a copy of its model."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gnn.errors import SettingError
+from gnn.layers import CsrMatrix, NormalizedAdjacency, bag_sum
+from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
+
+# Where a lowered layer has its kernel.
+KERNEL = "_lowered"
+
+
+class Kernel(nn.Module):
+    """What computes a layer instead of its own forward, called as that is.
+
+    `name` is what `explain` says. A kernel that is `entered` is made of layers and kernels, and a trace looks inside.
+    """
+
+    name: ClassVar[str]
+    entered: ClassVar[bool] = False
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
+        """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
+        vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
+        return super()._apply(fn, recurse)
+
+
+class Affine(Kernel):
+    """x W + b as one product with a transposed weight. Shapes: x [..., in], weight [in, out], bias [out] or None."""
+
+    name = "one product with bias"
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Transform the last axis."""
+        if features.dim() != 2 or self.bias is None:
+            return functional.linear(features, self.weight.t(), self.bias)
+        return torch.addmm(self.bias, features, self.weight)
+
+    def after(self, scale: Tensor, shift: Tensor) -> "Affine":
+        """The same of x scale + shift."""
+        base = shift @ self.weight
+        return Affine(scale[:, None] * self.weight, base if self.bias is None else base + self.bias)
+
+
+class ScaleShift(Kernel):
+    """Normalisation by kept statistics as one pass: x scale + shift, [rows, channels]."""
+
+    name = "scale and shift in one pass"
+
+    def __init__(self, scale: Tensor, shift: Tensor, own: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.scale, self.shift, self._own = scale.detach(), shift.detach(), own
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scale and shift each channel."""
+        if features.dim() != 2 or features.shape[1] != len(self.scale):
+            return self._own(features)
+        return torch.addcmul(self.shift, features, self.scale)
+
+
+class Product(Kernel):
+    """operator @ (x W) + b: an embedding bag and a dense product, in the order that moves less.
+
+    A product with a sparse x reads only the words that some weight looks at. `tables` > 1: x W holds so many rows of
+    the operator's table for each row of x. `shift` [out] is what every row of x W has on top; it counts as often as a
+    row of the operator adds up to.
+    Shapes: x [nodes, in], dense or a `CsrMatrix`; operator (rows, nodes * tables) -> [rows, out].
+    """
+
+    name = "embedding bag and one product"
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, tables: int = 1, shift: Tensor | None = None) -> None:
+        super().__init__()
+        self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
+        self.tables, self.out = tables, weight.shape[1] // tables
+        # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
+        self._aggregates_first = tables == 1 and len(weight) < 2 * self.out
+        self._used: Tensor | None = None
+        self._table = self.weight
+        self._cache = GraphCache()
+
+    def forward(self, features: Tensor | CsrMatrix, operator: Any) -> Tensor:  # noqa: ANN401  (whatever multiplies)
+        """Project and aggregate."""
+        matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
+        if matrix is None:
+            return self._by_operator(features, operator)
+        base = self._base(matrix)
+        if isinstance(features, CsrMatrix):
+            projected = self._of_words(features)
+        elif self._aggregates_first:
+            total = bag(matrix, features)
+            return total @ self.weight if base is None else torch.addmm(base, total, self.weight)
+        else:
+            projected = features @ self.weight
+        out = bag(matrix, projected if self.tables == 1 else projected.view(-1, self.out))
+        return out if base is None else out.add_(base)
+
+    def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
+        projected = features @ self.weight
+        if self.tables > 1:
+            projected = projected.reshape(-1, self.out)
+        out = operator @ (projected if self.shift is None else projected + self.shift)
+        return out if self.bias is None else out + self.bias
+
+    def after(self, scale: Tensor, shift: Tensor) -> "Product":
+        """The same of x scale + shift, for a product without a shift and with one table."""
+        return Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)
+
+    def _base(self, matrix: CsrMatrix) -> Tensor | None:
+        shift = self.shift
+        return self.bias if shift is None else self._cache.get("base", lambda: self._shifted(matrix, shift), matrix)
+
+    def _shifted(self, matrix: CsrMatrix, shift: Tensor) -> Tensor:
+        row_sums = bag(matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype))
+        base = row_sums * shift
+        return base if self.bias is None else base + self.bias
+
+    def _of_words(self, features: CsrMatrix) -> Tensor:
+        if features.shape[1] != len(self.weight):
+            raise SettingError(f"features have {features.shape[1]} channels, the layer reads {len(self.weight)}")
+        if self._used is None:
+            self._used = (self.weight != 0).any(dim=1)
+            self._table = self.weight[self._used].contiguous()
+        used, table = self._used, self._table
+        if table.shape[0] < used.shape[0]:
+            whole = features
+            features = self._cache.get("words", lambda: whole.keep_columns(used), whole)
+        return bag(features, table)
+
+
+def matrix_of(operator: object) -> CsrMatrix | None:
+    """The matrix behind an operator, None for one that only knows how to multiply."""
+    if isinstance(operator, CsrMatrix):
+        return operator
+    return operator.matrix if type(operator) is NormalizedAdjacency else None
+
+
+def bag(matrix: CsrMatrix, table: Tensor) -> Tensor:
+    """matrix @ table as an embedding bag without a gradient of the matrix; the table must have a row per column."""
+    if table.shape[0] != matrix.shape[1]:
+        raise SettingError(f"the graph has {matrix.shape[1]} nodes, the features are of {len(table)}")
+    return bag_sum(matrix.row_pointer, matrix.column, matrix.value, table)
+
+
+def aggregate(operator: Any, features: Tensor) -> Tensor:  # noqa: ANN401  (whatever multiplies)
+    """operator @ features."""
+    matrix = matrix_of(operator)
+    return operator @ features if matrix is None else bag(matrix, features)
+
+
+def plus_own_row(operator: CsrMatrix) -> CsrMatrix:
+    """The operator plus the identity, made once per operator."""
+    return STRUCTURE.get("own row", lambda: with_own_row(operator), operator)
+
+
+def require_numbers(*tensors: Tensor | None) -> None:
+    """Raise `SettingError` for weights that a kernel cannot take over: lazy ones, or of another kind of tensor."""
+    for tensor in tensors:
+        if isinstance(tensor, nn.UninitializedParameter):
+            raise SettingError("its weights have no shape yet; call the module once before")
+        if tensor is not None and (type(tensor) not in (Tensor, nn.Parameter) or not tensor.is_floating_point()):
+            raise SettingError(f"its weights are a {type(tensor).__name__} of {tensor.dtype}")

@@ -1,0 +1,279 @@
+"""What goes beyond one layer: rewritings of a traced forward that apply wherever their pattern stands."""
+
+import inspect
+import operator
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from gnn.errors import SettingError
+from gnn.layers.readout import max_readout, mean_matrix
+from gnn.runtime.graph_cache import STRUCTURE
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, aggregate, plus_own_row
+
+TOLERANCE = 1e-5
+POOLS = ("global_add_pool", "global_max_pool", "global_mean_pool")
+AGGREGATING = (operator.matmul, aggregate, torch.matmul)
+IN_PLACE: dict[Any, Callable[..., Tensor]] = {
+    torch.relu: functional.relu_,
+    functional.relu: functional.relu_,
+    functional.elu: functional.elu_,
+}
+# The values of a call that a trace may depend on; of all others it depends on the type alone.
+CONSTANTS = (type(None), bool, int, float, str)
+
+
+def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+    """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
+
+    Calls with other types of arguments, or with other numbers, run the module's own forward.
+    """
+    if KERNEL in compiled._modules:
+        return "nothing to fuse, it is one kernel"
+    own = compiled.forward
+    try:
+        traced = _traced(compiled, own, arguments, keywords)
+    # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
+    except Exception as error:
+        return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
+    done = _Rewriting(traced).all()
+    if not done:
+        return "nothing to fuse"
+    fused = _Fused(traced, own, arguments, keywords)
+    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+        return "not fused, since the fused form gave something else than the module's own forward"
+    compiled.add_module("_fused", fused)
+    vars(compiled)["forward"] = fused.forward
+    return "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+    if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
+        return False
+    scale = float(own.abs().max()) if own.numel() else 0.0
+    return torch.allclose(fused, own, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+
+
+class _Fused(Kernel):
+    """A traced forward for calls like the one it was traced for, and the module's own for all others.
+
+    Steps are called without the detour of nn.Module's own call, since none of them has hooks.
+    """
+
+    def __init__(
+        self, traced: fx.GraphModule, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+    ) -> None:
+        super().__init__()
+        self._own, self.steps = own, nn.ModuleList()
+        for number, node in enumerate(traced.graph.nodes):
+            if node.op in ("call_module", "get_attr"):
+                step = _attribute(traced, node.target)
+                node.target = f"step_{number}"
+                if isinstance(step, nn.Module):
+                    self.steps.append(step)
+                vars(self)[node.target] = step.forward if isinstance(step, nn.Module) else step
+        code = traced.graph.python_code("self")
+        functions = dict(code.globals)
+        exec(code.src, functions)  # noqa: S102  (what torch.fx writes of the trace)
+        self._run = functions["forward"]
+        self._alike = (tuple(map(_kind, arguments)), {name: _kind(value) for name, value in keywords.items()})
+
+    def forward(self, *arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
+        """Run what fits the call."""
+        named = {name: _kind(value) for name, value in keywords.items()} if keywords else keywords
+        if (tuple([_kind(value) for value in arguments]), named) == self._alike:
+            return self._run(self, *arguments, **keywords)
+        return self._own(*arguments, **keywords)
+
+
+def _kind(value: object) -> object:
+    return (type(value), value) if isinstance(value, CONSTANTS) else type(value)
+
+
+def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
+    for name in path.split("."):
+        module = getattr(module, name)
+    return module
+
+
+class _Tracer(fx.Tracer):
+    """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
+
+    def __init__(self) -> None:
+        pools = getattr(sys.modules.get("torch_geometric.nn"), "__dict__", {})
+        whole = [max_readout, mean_matrix, aggregate, plus_own_row, *(pools[name] for name in POOLS if name in pools)]
+        super().__init__(autowrap_functions=tuple(whole))
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a call of the module is one step of the trace."""
+        kernel = m._modules.get(KERNEL)
+        if kernel is not None:
+            return not getattr(kernel, "entered", False)
+        return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
+
+
+def _traced(
+    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> fx.GraphModule:
+    bound = inspect.signature(own).bind(*arguments, **keywords)
+    given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
+    bound.apply_defaults()
+    constants = {name: value for name, value in bound.arguments.items() if name not in given}
+    graph = _Tracer().trace(compiled, constants)
+    for node in reversed(graph.nodes):
+        if node.users or node.op in ("placeholder", "output"):
+            continue
+        # Who calls has seen to it that constants are what they were.
+        if "assert" not in str(node.target) and node.target is not operator.eq:
+            raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
+        graph.erase_node(node)
+    return fx.GraphModule(compiled, graph)
+
+
+class MaximumFirst(Kernel):
+    """The maximum over each graph's nodes before bias and activation, which are increasing; 0 for an empty graph."""
+
+    name = "maximum over nodes before bias and activation"
+
+    def __init__(self, readout: Callable[..., Tensor], bias: Tensor, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.bias, self._readout, self._activation = bias, readout, activation
+
+    def forward(self, features: Tensor, graph_of_node: Tensor, *size: Any) -> Tensor:  # noqa: ANN401
+        """Rows of nodes without bias [nodes, channels] -> [graphs, channels]."""
+        out = self._activation(self._readout(features, graph_of_node, *size).add_(self.bias))
+        empty = STRUCTURE.get(("empty", len(out)), lambda: _absent(graph_of_node, len(out)), graph_of_node)
+        return out.index_fill_(0, empty, 0) if len(empty) else out
+
+
+def _absent(graph_of_node: Tensor, graphs: int) -> Tensor:
+    return (torch.bincount(graph_of_node, minlength=graphs) == 0).nonzero()[:, 0]
+
+
+class _Rewriting:
+    """The peepholes, one method each; a method says whether it changed what is at a node."""
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        self.module, self.graph = traced, traced.graph
+
+    def all(self) -> dict[str, int]:
+        """Apply every peephole at every node, in an order in which one makes room for the next."""
+        done: Counter[str] = Counter()
+        for what, peephole in {
+            "": self._nothing_to_do,
+            "sum and product in one": self._product_of_sum,
+            "normalisation in the next product": self._normalisation,
+            "maximum before bias and activation": self._maximum,
+            "activation in place": self._in_place,
+        }.items():
+            done[what] += sum(peephole(node) for node in list(self.graph.nodes))
+            self.graph.eliminate_dead_code()
+        return {what: times for what, times in done.items() if what and times}
+
+    def _nothing_to_do(self, node: fx.Node) -> bool:
+        computed = self._computed(node)
+        trains = dict(zip(("input", "p", "training"), node.args, strict=False)) | dict(node.kwargs)
+        idle = computed is functional.dropout and trains.get("training", True) is False
+        if not (idle or isinstance(computed, nn.Dropout | nn.Identity)) or not node.args:
+            return False
+        node.replace_all_uses_with(cast(fx.Node, node.args[0]))
+        self.graph.erase_node(node)
+        return True
+
+    def _product_of_sum(self, node: fx.Node) -> bool:
+        """(A x) W + b as one kernel, which may take A (x W) + b instead."""
+        kernel, total = self._computed(node), self._only_read_by(node)
+        if not isinstance(kernel, Affine) or total is None or self._computed(total) not in AGGREGATING:
+            return False
+        matrix, features = total.args
+        self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
+        return True
+
+    def _normalisation(self, node: fx.Node) -> bool:
+        """A scale and a shift of each channel are in the product that reads them."""
+        kernel, before = self._computed(node), self._only_read_by(node)
+        norm = self._computed(before) if before is not None else None
+        plain = type(kernel) is Affine or (type(kernel) is Product and kernel.shift is None)
+        if before is None or not isinstance(norm, ScaleShift) or not plain:
+            return False
+        folded = cast(Affine | Product, kernel).after(norm.scale, norm.shift)
+        self._replace(node, folded, before.args[0], *node.args[1:])
+        return True
+
+    def _maximum(self, node: fx.Node) -> bool:
+        """The maximum over nodes comes before bias and activation, of as many rows as there are graphs then."""
+        readout, activated = self._computed(node), self._only_read_by(node)
+        activation = self._activation(activated) if activated is not None else None
+        product = self._only_read_by(activated) if activated is not None else None
+        if not (readout is max_readout or getattr(readout, "__name__", "") == "global_max_pool"):
+            return False
+        if activation is None or product is None or node.kwargs or not isinstance(node.args[1], fx.Node):
+            return False
+        kernel: Any = self._computed(product)
+        if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
+            return False
+        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
+        function, settings = activation
+        late = MaximumFirst(cast(Any, readout), kernel.bias, partial(function, **settings))
+        self._replace(node, late, features, *node.args[1:])
+        return True
+
+    def _in_place(self, node: fx.Node) -> bool:
+        """What a product has just made is nobody else's."""
+        activation, product = self._activation(node), self._only_read_by(node)
+        if activation is None or product is None or not isinstance(self._computed(product), Affine | Product):
+            return False
+        with self.graph.inserting_before(node):
+            node.replace_all_uses_with(self.graph.call_function(activation[0], (product,), activation[1]))
+        self.graph.erase_node(node)
+        return True
+
+    def _computed(self, node: fx.Node) -> Any:  # noqa: ANN401
+        """The function, or the kernel or layer, that a node calls."""
+        if node.op != "call_module":
+            return node.target if node.op == "call_function" else None
+        if node.kwargs:
+            return None
+        layer = self.module.get_submodule(cast(str, node.target))
+        return layer._modules.get(KERNEL, layer)
+
+    def _activation(self, node: fx.Node) -> tuple[Callable[..., Tensor], dict[str, Any]] | None:
+        """How a node's ReLU or ELU is done in place and with which settings, None where it is neither."""
+        computed = self._computed(node)
+        if isinstance(computed, nn.ELU):
+            return (functional.elu_, {"alpha": computed.alpha}) if computed.alpha > 0 else None
+        if isinstance(computed, nn.ReLU) or (node.op == "call_method" and node.target == "relu"):
+            return functional.relu_, {}
+        if computed not in IN_PLACE or len(node.args) != 1:
+            return None
+        alpha = node.kwargs.get("alpha", 1.0)
+        if not isinstance(alpha, float | int) or alpha <= 0:
+            return None
+        return IN_PLACE[computed], {"alpha": alpha} if computed is functional.elu else {}
+
+    def _only_read_by(self, node: fx.Node) -> fx.Node | None:
+        """What makes a node's first argument, where nobody else reads that."""
+        before = node.args[0] if node.args else None
+        if self._computed(node) in AGGREGATING and len(node.args) == 2:
+            before = node.args[1]
+        return before if isinstance(before, fx.Node) and len(before.users) == 1 else None
+
+    def _insert(self, before: fx.Node, kernel: nn.Module, *arguments: Any) -> fx.Node:  # noqa: ANN401
+        name = f"fused_{len(self.module._modules)}"
+        self.module.add_submodule(name, kernel)
+        with self.graph.inserting_before(before):
+            return self.graph.call_module(name, arguments)
+
+    def _replace(self, node: fx.Node, kernel: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
+        node.replace_all_uses_with(self._insert(node, kernel, *arguments))
+        self.graph.erase_node(node)

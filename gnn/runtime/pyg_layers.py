@@ -1,0 +1,235 @@
+"""How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gnn.errors import SettingError
+from gnn.layers import CsrMatrix
+from gnn.layers.rules import lower
+from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
+from gnn.runtime.kernels import Affine, Kernel, Product, bag, require_numbers
+
+AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
+CONVOLUTIONS = "torch_geometric.nn.conv."
+
+
+class Convolution(Kernel):
+    """A convolution over edges [2, edges] that runs as matrix products.
+
+    What it does not know, such as a sparse tensor of edges, rows of features with more axes or a gradient of edge
+    weights, runs as the layer's own forward. Raises `SettingError` for a layer with an option that it does not know.
+    """
+
+    name = "embedding bags and products"
+
+    def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
+        super().__init__()
+        require_numbers(*layer.parameters())
+        self._own = layer.forward
+        self.aggregation = AGGREGATIONS.get(type(layer.aggr_module).__name__, "another way")
+        if self.aggregation not in aggregations:
+            raise SettingError(f"its messages are aggregated in a way that has no kernel ({layer.aggr_module})")
+        if layer.flow != "source_to_target" or layer.node_dim != -2 or layer.decomposed_layers > 1:
+            raise SettingError("its flow, node_dim or decomposed_layers is not the usual one")
+        if any(hooks for name, hooks in vars(layer).items() if name.endswith("_hooks") and name.startswith("_")):
+            raise SettingError("it has hooks")
+
+    def knows(self, sources: Any, targets: Any, edges: Any, weight: Any) -> bool:  # noqa: ANN401
+        """Whether these arguments are plain matrices."""
+        return (
+            _is_plain(edges, torch.int64, 2)
+            and len(edges) == 2
+            and _is_plain(sources, torch.float32, 2)
+            and (targets is sources or _is_plain(targets, torch.float32, 2))
+            and (weight is None or (_is_plain(weight, torch.float32, 1) and not _learns(weight)))
+            and (weight is None or len(weight) == edges.shape[1])
+        )
+
+    def matrix(self, edges: Tensor, weight: Tensor | None, shape: tuple[int, int], own: float = 0.0) -> CsrMatrix:
+        """What adds up or averages neighbours, made once per graph; for a maximum, its pattern."""
+        aggregation, others = self.aggregation, () if weight is None else (weight,)
+        key = ("edges", aggregation, shape, own)
+        return STRUCTURE.get(
+            key, lambda: edge_matrix(edges, weight, shape, aggregation=aggregation, own=own), edges, *others
+        )
+
+    def normalised(
+        self, edges: Tensor, weight: Tensor | None, nodes: int, *, improved: bool, add_self_loops: bool
+    ) -> CsrMatrix:
+        """The same of edges that PyG's `gcn_norm` weighs."""
+        from torch_geometric.nn.conv.gcn_conv import gcn_norm  # noqa: PLC0415  (who has a layer has it imported)
+
+        def make() -> CsrMatrix:
+            require_nodes(edges, (nodes, nodes))
+            index, value = gcn_norm(edges, weight, nodes, improved, add_self_loops, dtype=torch.float32)
+            return edge_matrix(cast(Tensor, index), value, (nodes, nodes), aggregation=self.aggregation)
+
+        others = () if weight is None else (weight,)
+        return STRUCTURE.get(("gcn", self.aggregation, nodes, improved, add_self_loops), make, edges, *others)
+
+
+def _is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
+    return (
+        type(tensor) in (Tensor, nn.Parameter)
+        and (plain := cast(Tensor, tensor)).dtype is dtype
+        and plain.dim() == axes
+        and plain.layout is torch.strided
+    )
+
+
+def _learns(tensor: Tensor) -> bool:
+    return tensor.requires_grad and torch.is_grad_enabled()
+
+
+class Gcn(Convolution):
+    """GCNConv; where the layer is `cached`, the first graph's matrix is kept for all others, as it does."""
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer, "sum", "mean")
+        self.product = Product(layer.lin.weight.t(), layer.bias)
+        self.improved, self.add_self_loops, self.normalize = layer.improved, layer.add_self_loops, layer.normalize
+        self.cached = layer.cached and layer.normalize
+        if self.normalize and (layer._cached_edge_index is not None or layer._cached_adj_t is not None):
+            raise SettingError("it is cached and already has a graph; lower a layer that has not been called")
+        self._first: CsrMatrix | None = None
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
+        """Normalise once per graph, then one product."""
+        if not self.knows(x, x, edge_index, edge_weight):
+            return self._own(x, edge_index, edge_weight)
+        if self.cached:
+            self._first = self._first or self._matrix(edge_index, edge_weight, len(x))
+        return self.product(x, self._first or self._matrix(edge_index, edge_weight, len(x)))
+
+    def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
+        if not self.normalize:
+            return self.matrix(edges, weight, (nodes, nodes))
+        return self.normalised(edges, weight, nodes, improved=self.improved, add_self_loops=self.add_self_loops)
+
+
+lower.register(f"{CONVOLUTIONS}gcn_conv.GCNConv")(Gcn)
+
+
+class Neighbours(Convolution):
+    """What a node's neighbours say and what it says itself, each through its own matrix; bipartite graphs as well."""
+
+    def __init__(self, layer: Any, of_neighbours: Any, of_root: Any) -> None:  # noqa: ANN401
+        super().__init__(layer, "sum", "mean", "max")
+        self.product = Product(of_neighbours.weight.t(), of_neighbours.bias)
+        self.largest = Affine(of_neighbours.weight.t(), of_neighbours.bias)
+        self.root = None if of_root is None else of_root.weight.detach().t()
+
+    def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
+        """Aggregate, project and add the node's own."""
+        sources, targets = x
+        nodes = len(sources if targets is None else targets)
+        matrix = self.matrix(edges, weight, (nodes, len(sources)))
+        out = self.largest(maximum(matrix, sources)) if self.aggregation == "max" else self.product(sources, matrix)
+        return out if self.root is None or targets is None else torch.addmm(out, targets, self.root)
+
+
+class Sage(Neighbours):
+    """SAGEConv."""
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer, layer.lin_l, layer.lin_r if layer.root_weight else None)
+        self.project = Affine(layer.lin.weight.t(), layer.lin.bias) if layer.project else None
+        self.normalize = layer.normalize
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
+        """Project, convolve, normalise."""
+        sources, targets = (x, x) if isinstance(x, Tensor) else x
+        if size is not None or targets is None or not self.knows(sources, targets, edge_index, None):
+            return self._own(x, edge_index, size)
+        if self.project is not None:
+            sources = functional.relu(self.project(sources))
+        out = self.convolve((sources, targets), edge_index, None)
+        return functional.normalize(out, p=2.0, dim=-1) if self.normalize else out
+
+
+lower.register(f"{CONVOLUTIONS}sage_conv.SAGEConv")(Sage)
+
+
+class Graph(Neighbours):
+    """GraphConv."""
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer, layer.lin_rel, layer.lin_root)
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None, size: Any = None) -> Tensor:  # noqa: ANN401
+        """Convolve."""
+        sources, targets = (x, x) if isinstance(x, Tensor) else x
+        weighs = self.aggregation == "max" and edge_weight is not None
+        if size is not None or targets is None or weighs or not self.knows(sources, targets, edge_index, edge_weight):
+            return self._own(x, edge_index, edge_weight, size)
+        return self.convolve((sources, targets), edge_index, edge_weight)
+
+
+lower.register(f"{CONVOLUTIONS}graph_conv.GraphConv")(Graph)
+
+
+class Gin(Convolution):
+    """GINConv, whose node counts 1 + eps in the sum of its neighbours."""
+
+    name = "one embedding bag, then its own layers"
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer, "sum")
+        self.nn, self.own_weight = layer.nn, 1.0 + float(layer.eps)
+
+    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
+        """Add up, then transform."""
+        if size is not None or not self.knows(x, x, edge_index, None):
+            return self._own(x, edge_index, size)
+        return self.nn(bag(self.matrix(edge_index, None, (len(x), len(x)), self.own_weight), x))
+
+
+lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
+
+
+class Hops(Convolution):
+    """TAGConv, whose `weights` are of 0, 1, ... hops, or SGConv, which has one, of the last hop."""
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer, "sum", "mean")
+        if getattr(layer, "cached", False):
+            raise SettingError("it is cached, so that it answers for its first input whatever it is given")
+        lins = list(layer.lins) if hasattr(layer, "lins") else [layer.lin]
+        self.weights = [lin.weight.detach().t() for lin in lins]
+        bias = layer.bias if hasattr(layer, "lins") else layer.lin.bias
+        self.bias = None if bias is None else bias.detach()
+        self.hops, self.normalize = layer.K, getattr(layer, "normalize", True)
+        self.add_self_loops = getattr(layer, "add_self_loops", False)
+
+    def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
+        """One embedding bag per hop."""
+        if not self.knows(x, x, edge_index, edge_weight):
+            return self._own(x, edge_index, edge_weight)
+        if self.normalize:
+            loops = self.add_self_loops
+            matrix = self.normalised(edge_index, edge_weight, len(x), improved=False, add_self_loops=loops)
+        else:
+            matrix = self.matrix(edge_index, edge_weight, (len(x), len(x)))
+        after = [x]
+        for _ in range(self.hops):
+            after.append(bag(matrix, after[-1]))
+        read = after[-len(self.weights) :]
+        out = read[0] @ self.weights[0]
+        for rows, weight in zip(read[1:], self.weights[1:], strict=True):
+            out = torch.addmm(out, rows, weight)
+        return out if self.bias is None else out + self.bias
+
+
+lower.register(f"{CONVOLUTIONS}tag_conv.TAGConv", f"{CONVOLUTIONS}sg_conv.SGConv")(Hops)
+
+
+def maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:
+    """The largest value of each channel over the rows of a table that a row of the matrix has, 0 where it has none."""
+    if len(table) != matrix.shape[1]:
+        raise SettingError(f"the graph has {matrix.shape[1]} nodes, the features are of {len(table)}")
+    return functional.embedding_bag(
+        matrix.column, table.contiguous(), matrix.row_pointer, mode="max", include_last_offset=True
+    )

@@ -1,0 +1,35 @@
+"""Odd graphs, and what is compiled held against its module."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+def edges(*pairs: tuple[int, int]) -> Tensor:
+    """An edge_index [2, edges] of (source, target)."""
+    return torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous()
+
+
+# Unsorted and with self-loops, equal edges and isolated nodes; without edges; one node.
+ODD_GRAPHS = {
+    "unsorted": (6, edges((4, 1), (0, 1), (0, 1), (2, 2), (1, 0), (2, 2), (5, 0))),
+    "no edges": (3, edges()),
+    "one node": (1, edges()),
+    "one loop": (1, edges((0, 0))),
+}
+
+
+@torch.no_grad()
+def assert_same(compiled: nn.Module, module: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
+    """Whether both give the same to 1e-5 of the largest number, the compiled one twice, or both refuse."""
+    try:
+        expected = module(*arguments)
+    except (ValueError, AttributeError, RuntimeError) as error:
+        with pytest.raises(type(error)):
+            compiled(*arguments)
+        return
+    atol = 1e-5 * float(expected.abs().max()) if expected.numel() else 0.0
+    for _ in range(2):
+        torch.testing.assert_close(compiled(*arguments), expected, rtol=1e-5, atol=atol)
