@@ -24,6 +24,7 @@ LAYERS = [
     "storage",
     "runtime",
     "case",
+    "shipped",
     "trial",
 ]
 

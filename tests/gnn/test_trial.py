@@ -17,10 +17,11 @@ from gnn.compression import METHODS, Compressed, Context, Dense, FineGrained, Gl
 from gnn.compression.registry import RegisteredMethod
 from gnn.errors import SettingError, StorageError
 from gnn.models import MODELS, GraphModel
+from gnn.shipped import bit_widths_of, ship
 from gnn.tasks import DataSource, Task
 from gnn.training import Fitted, evaluate
 from gnn.training_settings import Recipe, TrainingSettings
-from gnn.trial import BaseModel, Laboratory, Run, Trial, bit_widths_of, ship
+from gnn.trial import BaseModel, Laboratory, Run, Trial
 
 PLANTED = {"cora-node": DataSource("planted")}
 DENSE = Case("planted-cora-node", "spline", Dense())
