@@ -6,7 +6,7 @@ from bench.yardsticks import EAGER, REFERENCE
 from fixtures.artifacts import CaseRuns
 from fixtures.measurement import Inferences
 from gnn.models import GraphModel
-from gnn.runtime import Inference, compile_inference, model_inference
+from gnn.runtime import Inference, compile_inference, model_inference, untouched_layers
 from gnn.tasks import Task
 
 # Stands for NaN and infinity, which JSON does not have.
@@ -25,6 +25,7 @@ def inferences(runs: CaseRuns) -> Inferences:
         reference=REFERENCE[name](base, task) if name in REFERENCE else None,
         dense=compile_inference(base, task),
         compile_pair=lambda: (compile_inference(base, task), compile_inference(shipped, task)),
+        untouched=untouched_layers(shipped),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.bench.made_up_records import made_up_record
@@ -127,7 +128,9 @@ def folder(tmp_path: Path) -> Path:
     ]
     machine = {"cpu": "a processor", "instruction_set": "AVX9"}
     facts = {"protocol": "clean", "profile": "ci", "data": {}, "versions": {}}
-    (tmp_path / "results.json").write_text(json.dumps({"schema": 1, "machine": machine, **facts, "cases": records}))
+    (tmp_path / "results.json").write_text(
+        json.dumps({"schema": 1, "machine": machine, **facts, "cases": msgspec.to_builtins(records)})
+    )
     (tmp_path / "terminal.txt").write_text("case  gate\n")
     (tmp_path / "docs").mkdir()
     return tmp_path

@@ -2,6 +2,13 @@
 
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
-from gnn.runtime.compiled import Inference, compile, compile_inference, explain, model_inference  # noqa: A004
+from gnn.runtime.compiled import (
+    Inference,
+    compile,  # noqa: A004
+    compile_inference,
+    explain,
+    model_inference,
+    untouched_layers,
+)
 
-__all__ = ["Inference", "compile", "compile_inference", "explain", "model_inference"]
+__all__ = ["Inference", "compile", "compile_inference", "explain", "model_inference", "untouched_layers"]

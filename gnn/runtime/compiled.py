@@ -54,6 +54,17 @@ def explain(compiled: nn.Module) -> dict[str, str]:
     return dict(report)
 
 
+def untouched_layers(module: nn.Module) -> dict[str, str]:
+    """The layers with weights or messages of their own that `compile` leaves as they are, each with the reason."""
+    compiled = lowered(module)
+    layers = dict(compiled.named_modules())
+    return {
+        path: said
+        for path, said in explain(compiled).items()
+        if KERNEL not in layers[path]._modules and _is_more_than_a_function(layers[path])
+    }
+
+
 @torch.inference_mode(mode=False)
 @torch.no_grad()
 def lowered(module: Module) -> Module:
@@ -73,8 +84,11 @@ def lowered(module: Module) -> Module:
 
 def _counts(layer: nn.Module) -> bool:
     """Whether a layer without a rule computes something itself, as far as can be seen."""
-    own_weights = any(True for _ in layer.parameters(recurse=False))
-    return own_weights or hasattr(layer, "propagate") or not any(True for _ in layer.children())
+    return _is_more_than_a_function(layer) or not any(True for _ in layer.children())
+
+
+def _is_more_than_a_function(layer: nn.Module) -> bool:
+    return any(True for _ in layer.parameters(recurse=False)) or hasattr(layer, "propagate")
 
 
 def _lower(layer: nn.Module) -> tuple[nn.Module | None, str]:
