@@ -10,11 +10,9 @@ from gnn.compression.channel_groups import slice_state
 from gnn.compression.channel_trace import Run, Traced, Width
 from gnn.compression.layer_calls import LayerError, all_tensors, first_float, layer_calls, twin_of
 from gnn.errors import SettingError
+from gnn.layers.resize import READ, WRITTEN
 from gnn.layers.rules import channels
 
-# The names by which layers know how wide their input and their output is.
-READ = ("in_channels", "in_features", "num_features", "normalized_shape", "num_parameters", "channels", "F_in")
-WRITTEN = ("out_channels", "out_features")
 # Rounding of a deep model; a wrong slice is off by far more.
 TOLERANCE = 1e-3
 

@@ -1,76 +1,65 @@
-"""Other tensors for the layers of a model, which then know their new sizes."""
+"""Other tensors for the layers of a model, and the sizes that layers know of themselves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
+from typing import Any
 
 from torch import Tensor, nn
 
 from gnn.errors import SettingError
-from gnn.layers import rules
 
-_READS = ("in_channels", "in_features")
-_WRITES = ("out_channels", "out_features")
-_KEEPS = ("in_channels", "num_features", "num_channels")
-Shapes = Mapping[str, tuple[int, ...]]
+# The names by which layers commonly know how wide their input and their output is, PyG's PNAConv and MLP among them.
+READ = ("in_channels", "in_features", "num_features", "normalized_shape", "num_parameters", "channels", "F_in")
+WRITTEN = ("out_channels", "out_features", "F_out")
+SIZES = (*READ, *WRITTEN, "channel_list")
+Sizes = Mapping[str, Mapping[str, Any]]
 
 
 def take_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give some parameters and buffers of a module, by name, other numbers and sizes, in place.
 
-    They stay the same objects, so what is shared stays shared. Each layer's attributes such as `in_channels` follow:
-    as its rule of `gnn.layers.rules.channels` says or, without one, where all axes that had the attribute's size agree
-    on another. Raises `SettingError` for a tensor that the module does not have or that has another number of axes.
+    They stay the same objects, so what is shared stays shared. Raises `SettingError` for a tensor that the module does
+    not have or that has another number of axes.
     """
     own = dict(chain(module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False)))
     for name, tensor in tensors.items():
         if name not in own or own[name].dim() != tensor.dim():
             there = f"has the shape {list(own[name].shape)}" if name in own else "is not there"
             raise SettingError(f"tensor {name!r} {there}, so it cannot become one of shape {list(tensor.shape)}")
-    before = {name: tuple(tensor.shape) for name, tensor in own.items()}
     for name, tensor in tensors.items():
         own[name].data, own[name].grad = tensor.detach(), None
-    for path, layer in module.named_modules():
-        prefix = f"{path}." if path else ""
-        inside = {name.removeprefix(prefix): name for name in own if name.startswith(prefix)}
-        _follow(
-            layer,
-            {name: before[full] for name, full in inside.items()},
-            {name: tuple(own[full].shape) for name, full in inside.items()},
-        )
 
 
-def _follow(layer: nn.Module, before: Shapes, after: Shapes) -> None:
-    """Set the attributes of a layer whose tensors changed their shapes."""
-    if before == after:
-        return
-    for attribute in dict.fromkeys((*_READS, *_WRITES, *_KEEPS)):
-        if type(size := vars(layer).get(attribute)) is int and size > 0:
-            new = {
-                after[name][axis] * size // before[name][axis] for name, axis in _axes(layer, attribute, size, before)
-            }
-            if len(new) == 1:
-                setattr(layer, attribute, new.pop())
-    if isinstance(layer, nn.LayerNorm) and "weight" in after:
-        layer.normalized_shape = after["weight"]
+def layer_sizes(module: nn.Module) -> dict[str, dict[str, Any]]:
+    """The sizes that each layer knows of itself, by the layer's path and the attribute's name."""
+    found = {
+        path: {name: value for name in SIZES if _is_size(value := vars(layer).get(name))}
+        for path, layer in module.named_modules()
+    }
+    return {path: sizes for path, sizes in found.items() if sizes}
 
 
-def _axes(layer: nn.Module, attribute: str, size: int, before: Shapes) -> Iterator[tuple[str, int]]:
-    """The axes that have the size of an attribute, or a multiple where a rule says so, each with its tensor."""
-    if (rule := rules.channels.of(layer)) is not None:
-        has = rule(layer)
-        sides = ((has.reads, _READS), (has.writes, _WRITES), (has.keeps, _KEEPS))
-        axes = (axis for axes, names in sides if attribute in names for axis in axes)
-        # A tensor has the channels of all heads, or several blocks of them.
-        yield from (
-            (axis.tensor, axis.axis)
-            for axis in axes
-            if axis.tensor in before and before[axis.tensor][axis.axis] % size == 0
-        )
-        return
-    # A layer's weights are its own or those of the layers that it is made of, not of what these are made of.
-    shapes = {name: shape for name, shape in before.items() if name.count(".") <= 1 and shape}
-    if attribute in _READS and any(len(shape) == 2 for shape in shapes.values()):
-        yield from ((name, 1) for name, shape in shapes.items() if len(shape) == 2 and shape[1] == size)
-    else:
-        axes = {name: 0 if len(shape) < 3 else len(shape) - 1 for name, shape in shapes.items()}
-        yield from ((name, axis) for name, axis in axes.items() if shapes[name][axis] == size)
+def take_sizes(module: nn.Module, sizes: Sizes) -> None:
+    """Tell layers other sizes than they were built with, as `layer_sizes` gave them.
+
+    Raises `SettingError` for a layer or a size that the module does not have, and for a size above that it was built
+    with.
+    """
+    layers, own = dict(module.named_modules()), layer_sizes(module)
+    for path, of_layer in sizes.items():
+        for name, size in dict(of_layer if isinstance(of_layer, Mapping) else {"size": of_layer}).items():
+            built = own.get(path, {}).get(name)
+            if built is None or not _is_size(size) or not _at_most(size, built):
+                raise SettingError(f"layer {path!r} has the {name} {built}, so it cannot become {size!r}")
+            setattr(layers[path], name, type(built)(size) if isinstance(built, list | tuple) else size)
+
+
+def _is_size(value: object) -> bool:
+    several = value if isinstance(value, list | tuple) and value else (value,)
+    return all(type(one) is int and one >= 0 for one in several)
+
+
+def _at_most(size: Any, built: Any) -> bool:  # noqa: ANN401
+    if isinstance(built, int):
+        return isinstance(size, int) and size <= built
+    return isinstance(size, list | tuple) and len(size) == len(built) and all(map(int.__le__, size, built))

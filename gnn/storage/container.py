@@ -37,7 +37,7 @@ class Header:
 
     `model` is a registered name or, where there are no `settings`, that of a class, for people to read.
     `quantization` says how a model that runs on integers was quantized, None for all others; `weights` are the shapes
-    of the weights that such a model without settings holds as codes.
+    of the weights that such a model without settings holds as codes, `sizes` what its layers know of their widths.
     """
 
     model: str
@@ -47,6 +47,7 @@ class Header:
     tensors: dict[str, Any]
     quantization: dict[str, Any] | None = None
     weights: dict[str, Any] | None = None
+    sizes: dict[str, Any] | None = None
 
     @property
     def version(self) -> str:
@@ -81,6 +82,7 @@ def container_parts(header: Header, streams: Mapping[str, Stream]) -> list[Conte
         "sha256": _NO_DIGEST,
         "quantization": header.quantization,
         "weights": None if header.weights is None else _compressed(header.weights),
+        "sizes": None if header.sizes is None else _compressed(header.sizes),
     }
     text = _json({name: value for name, value in content.items() if value is not None})
     entries, blobs, size = {}, [streams[name].blob for name in sorted(streams)], 0
@@ -117,6 +119,7 @@ def read_container(path: AnyPath) -> tuple[Header, dict[str, Stream]]:
         tensors=_description(metadata, "tensors", len(content)),
         quantization=_typed(metadata, "quantization", dict) if "quantization" in metadata else None,
         weights=_description(metadata, "weights", len(content)) if "weights" in metadata else None,
+        sizes=_description(metadata, "sizes", len(content)) if "sizes" in metadata else None,
     )
     return header, {name: Stream(codecs[name], blob) for name, blob in blobs.items()}
 

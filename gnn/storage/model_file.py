@@ -11,8 +11,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from gnn.atomic_file import AnyPath, replace_file
 from gnn.compression.prunable import prunable_parameters
-from gnn.errors import StorageError, UnknownNameError
-from gnn.layers.resize import take_tensors
+from gnn.errors import SettingError, StorageError, UnknownNameError
+from gnn.layers.resize import layer_sizes, take_sizes, take_tensors
 from gnn.models import MODELS, GraphModel, bare_model, build_model, settings_mapping
 from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.quantization.integer_model import integer_weights
@@ -140,6 +140,7 @@ def _header_of_any(model: nn.Module, task: str, precision: str) -> Header:
         weights=None
         if quantization is None
         else {name: list(weight.shape) for name, weight in integer_weights(model).items()},
+        sizes=layer_sizes(model),
     )
 
 
@@ -151,7 +152,7 @@ def _header_of_registered(
     name = names[0] if model_name is None and len(names) == 1 else model_name
     if name is None or not isinstance(model, GraphModel):
         return None
-    header = replace(header, model=name, settings=settings_mapping(model), weights=None)
+    header = replace(header, model=name, settings=settings_mapping(model), weights=None, sizes=None)
     try:
         # What `load` would refuse must not take the place of a good file.
         _registered_layout(header, streams, PRECISIONS[header.precision])
@@ -220,11 +221,8 @@ def _built(model: Model, header: Header) -> Model:
     narrower = {}
     for name in (name for name in own if name in described):
         tensor, (dtype, shape, _) = own[name], described[name]
-        if f"torch.{dtype}" != str(tensor.dtype) or len(shape) != tensor.dim():
-            fits = False
-        else:
-            fits = all(size <= most for size, most in zip(shape, tensor.shape, strict=True))
-        if not fits:
+        same_kind = f"torch.{dtype}" == str(tensor.dtype) and len(shape) == tensor.dim()
+        if not same_kind or any(size > most for size, most in zip(shape, tensor.shape, strict=True)):
             there = [str(tensor.dtype).removeprefix("torch."), list(tensor.shape)]
             raise StorageError(
                 f"holds tensor {name!r} as {quoted([dtype, shape])}, which does not fit into {there} of the "
@@ -233,6 +231,11 @@ def _built(model: Model, header: Header) -> Model:
         if tuple(shape) != tensor.shape:
             narrower[name] = tensor.new_empty(shape)
     take_tensors(model, narrower)
+    layers = dict(model.named_modules())
+    try:
+        take_sizes(model, {path: sizes for path, sizes in (header.sizes or {}).items() if path in layers})
+    except SettingError as error:
+        raise StorageError(f"is of layers that the built module does not have: {error}") from error
     try:
         return _quantized(model, header)
     except Exception as error:

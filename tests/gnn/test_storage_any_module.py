@@ -15,8 +15,7 @@ from torch_geometric.nn import Linear as PygLinear
 
 from gnn import storage
 from gnn.errors import SettingError, StorageError
-from gnn.layers import rules
-from gnn.layers.resize import take_tensors
+from gnn.layers.resize import take_sizes, take_tensors
 from gnn.models.gnnnet import GnnNet, GnnNetSettings
 from gnn.quantization.description import Quantization
 from gnn.tensor_bytes import tensor_bytes
@@ -135,22 +134,16 @@ def test_a_module_comes_back_into_one_that_is_as_wide_or_wider(name: str, width:
     assert storage.algorithm1_size_bytes(model) > 0
 
 
-def test_a_rule_of_channels_decides_which_size_is_which() -> None:
-    class Kernel(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight, self.in_channels, self.out_channels = nn.Parameter(torch.zeros(2, 8, 16)), 8, 8
-
-    @rules.channels.register(Kernel)
-    def _kernel(_: Kernel) -> rules.Channels:
-        return rules.Channels(reads=(rules.Axis("weight", 1), rules.Axis("bias")), writes=(rules.Axis("weight", -1),))
-
-    kernel = Kernel()
-    take_tensors(kernel, {"weight": torch.zeros(2, 3, 10)})
-    assert (kernel.in_channels, kernel.out_channels) == (3, 5)
-    for name, shape in (("weight", (3, 5)), ("bias", (3,))):
+def test_tensors_and_sizes_that_a_module_cannot_take_are_refused() -> None:
+    for name, shape in (("weight", (3, 5, 2)), ("scale", (3,))):
         with pytest.raises(SettingError, match=rf"^tensor '{name}' .* so it cannot become one of shape \["):
-            take_tensors(kernel, {name: torch.zeros(shape)})
+            take_tensors(nn.Linear(4, 5), {name: torch.zeros(shape)})
+    wrong: list[Any] = [{"": {"in_features": 9}}, {"": {"in_features": "3"}}, {"": {"heads": 1}}, {"": 3}]
+    for sizes in wrong:
+        with pytest.raises(SettingError, match=r"^layer '' has the \w+ \w+, so it cannot become "):
+            take_sizes(nn.Linear(4, 5), sizes)
+    take_sizes(narrow := nn.Linear(4, 5), {"": {"in_features": 3, "out_features": 5}})
+    assert (narrow.in_features, narrow.out_features) == (3, 5)
 
 
 @pytest.mark.parametrize("kind", ["range", "channel", "node-group"])
