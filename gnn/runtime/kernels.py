@@ -94,15 +94,16 @@ class Product(Kernel):
         if matrix is None:
             return self._by_operator(features, operator)
         base = self._base(matrix)
-        if isinstance(features, CsrMatrix):
-            projected = self._of_words(features)
-        elif self._aggregates_first:
+        if self._aggregates_first and not isinstance(features, CsrMatrix):
             total = bag(matrix, features)
             return total @ self.weight if base is None else torch.addmm(base, total, self.weight)
-        else:
-            projected = features @ self.weight
-        out = bag(matrix, projected if self.tables == 1 else projected.view(-1, self.out))
+        # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
+        out = bag(matrix, self._projected(features))
         return out if base is None else out.add_(base)
+
+    def _projected(self, features: Tensor | CsrMatrix) -> Tensor:
+        projected = self._of_words(features) if isinstance(features, CsrMatrix) else features @ self.weight
+        return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
         projected = features @ self.weight
