@@ -148,12 +148,12 @@ def ungated(records: Sequence[Record], reported: Reported, session: BenchSession
 def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401
     """Write the paper's tables beside what was measured, and one line per speed."""
     records = [record for record in msgspec.convert(reported["record"], list[Record]) if not record.not_finite]
-    laboratory = session.laboratory
+    run_context = session.run_context
     asked = {record.task for record in records}
-    statistics = {name: laboratory.task(name).statistics for name in TASKS if name in asked}
+    statistics = {name: run_context.task(name).statistics for name in TASKS if name in asked}
     fronts = pareto_fronts(records) if has_quantized(records) else ""
     sections = {
-        f"the paper's tables, reported / measured under the {laboratory.protocol} protocol": paper_tables(
+        f"the paper's tables, reported / measured under the {run_context.protocol} protocol": paper_tables(
             records, statistics
         ),
         "winning lottery tickets": lottery_verdict(records),

@@ -35,11 +35,11 @@ def test_on_a_gpu(
     count, said = cuda_devices()
     if not count:
         pytest.skip(f"needs a CUDA device, and PyTorch sees none on this machine{said}")
-    laboratory = bench_session.laboratory
-    case = Case(task_name, model, Dense()).on(laboratory.sources[task_name])
+    run_context = bench_session.run_context
+    case = Case(task_name, model, Dense()).on(run_context.sources[task_name])
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
-        dense = Trial(case, 0, laboratory).base.model.cpu()
-    task = laboratory.task(task_name).to("cpu")
+        dense = Trial(case, 0, run_context).base.model.cpu()
+    task = run_context.task(task_name).to("cpu")
     with bench_session.machine_lock.exclusive(f"measuring {case.id} on {DEVICE}"):
         record_property("cuda", measured_on(DEVICE, model, dense, task))
 

@@ -41,7 +41,7 @@ def test_training(
     race: Race, bench_session: BenchSession, benchmark: BenchmarkFixture, report_speed: SpeedReport
 ) -> None:
     """Epochs with validation are as many times faster than eager as was accepted for this class of machines."""
-    task, registered = bench_session.laboratory.task(race.task), MODELS[race.model]
+    task, registered = bench_session.run_context.task(race.task), MODELS[race.model]
 
     def epochs_cpu_s(architecture: Any, epochs: int) -> float:  # noqa: ANN401
         with deterministic(seed=0):

@@ -47,7 +47,7 @@ def epoch_cpu_s(architecture: type[HgpSlNet], task: GraphClassification, epochs:
 
 def test_hgpsl_training(bench_session: BenchSession, benchmark: BenchmarkFixture, report_speed: SpeedReport) -> None:
     """An epoch of 890 graphs is as many times faster than dense as was accepted for this class of machines."""
-    task = cast(GraphClassification, bench_session.laboratory.task("proteins"))
+    task = cast(GraphClassification, bench_session.run_context.task("proteins"))
     with bench_session.machine_lock.exclusive(f"measuring the training of {task.name}.hgpsl"):
         eager_s = epoch_cpu_s(EagerHgpSlNet, task, EPOCHS)
         ours_s = benchmark.pedantic(epoch_cpu_s, args=(HgpSlNet, task, EPOCHS))
@@ -65,7 +65,7 @@ def test_hgpsl_training(bench_session: BenchSession, benchmark: BenchmarkFixture
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of a process")
 def test_hgpsl_memory(bench_session: BenchSession, tmp_path: Path, report_memory: MemoryReport) -> None:
     """The memory of a training step grows with the edges, not with the square of the nodes."""
-    collection = cast(GraphClassification, bench_session.laboratory.task("proteins")).collection
+    collection = cast(GraphClassification, bench_session.run_context.task("proteins")).collection
     graphs = torch.randperm(len(collection.labels), generator=torch.Generator().manual_seed(0))
     with bench_session.machine_lock.exclusive("measuring the memory of hgpsl"):
         peaks = [peak_memory(select(collection, graphs[:size]), tmp_path / "graphs.pt") for size in MEMORY_BATCHES]

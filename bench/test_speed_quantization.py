@@ -154,7 +154,7 @@ def epoch_of(contestant: Contestant, task: GraphClassification) -> Callable[[], 
 
 def run_race(race: Race, peer: Enter, peer_name: str, bench_session: BenchSession) -> Speed:
     """The outcome of a race with the machine to itself."""
-    task = cast(GraphClassification, bench_session.laboratory.task("proteins"))
+    task = cast(GraphClassification, bench_session.run_context.task("proteins"))
     with bench_session.machine_lock.exclusive(f"measuring the training of {task.name}.gin.{race.name}"):
         peer_s, ours_s = race_cpu_s(race, peer, task)
     return Speed(

@@ -41,10 +41,10 @@ def test_decoding(precision: str, bench_session: BenchSession, report_speed: Spe
 
     The peer only reads tensors, without a check and without a model around them, so it may be some times faster.
     """
-    case = Case("cora-node", "spline", Dense()).on(bench_session.laboratory.sources["cora-node"])
+    case = Case("cora-node", "spline", Dense()).on(bench_session.run_context.sources["cora-node"])
     path, dense = tmp_path / "model", io.BytesIO()
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
-        model = compress(Trial(case, 0, bench_session.laboratory).base.model, GlobalMagnitude(DECODED_SPARSITY)).model
+        model = compress(Trial(case, 0, bench_session.run_context).base.model, GlobalMagnitude(DECODED_SPARSITY)).model
         storage.save(model, path, model_name=case.model, task=case.task, precision=precision)
         torch.save(model.state_dict(), dense)
     with bench_session.machine_lock.exclusive(f"measuring the decoding of {case.id} from {precision}"):

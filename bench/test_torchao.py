@@ -69,11 +69,11 @@ def test_torchao(
 ) -> None:
     """It skips layers that it does not know without a word, so they are counted; speed and bytes are only shown."""
     pytest.importorskip("torchao", reason="torchao is not installed; pip install --no-deps torchao==0.18.0")
-    laboratory = bench_session.laboratory
-    case = Case(subject.task, subject.model, Dense()).on(laboratory.sources[subject.task])
-    task = laboratory.task(subject.task)
+    run_context = bench_session.run_context
+    case = Case(subject.task, subject.model, Dense()).on(run_context.sources[subject.task])
+    task = run_context.task(subject.task)
     with bench_session.machine_lock.shared(f"training {case.id}, seed 0"):
-        dense = Trial(case, 0, laboratory).base.model
+        dense = Trial(case, 0, run_context).base.model
         theirs = quantized_copy(dense, config)
         quantized, facts = quantized_layers(theirs, task), facts_of(dense, theirs, task)
     with bench_session.machine_lock.exclusive(f"measuring torchao on {task.name}.{subject.model}"):

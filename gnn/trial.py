@@ -25,7 +25,7 @@ from gnn.training_settings import Recipe
 
 
 @dataclass(frozen=True, eq=False)
-class Laboratory:
+class RunContext:
     """What every run shares: where artifacts and data are, under which protocol, on which device."""
 
     store: ArtifactStore
@@ -106,17 +106,17 @@ class Trial:
 
     case: Case
     seed: int
-    laboratory: Laboratory
+    run_context: RunContext
 
     def __post_init__(self) -> None:
-        source = self.laboratory.sources[self.case.registered_task]
+        source = self.run_context.sources[self.case.registered_task]
         # Frozen for those who use it.
         object.__setattr__(self, "case", self.case.on(source))
 
     @cached_property
     def task(self) -> Task:
         """The task with the split of the seed."""
-        return self.laboratory.task(self.case.registered_task, self.seed)
+        return self.run_context.task(self.case.registered_task, self.seed)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -126,7 +126,7 @@ class Trial:
     def initial(self) -> GraphModel:
         """The model with the weights that its training begins with, drawn anew by the seed."""
         with deterministic(self.seed):
-            return build_model_for(self.case.model, self.task).to(self.laboratory.device)
+            return build_model_for(self.case.model, self.task).to(self.run_context.device)
 
     @cached_property
     def key(self) -> dict[str, object]:
@@ -140,7 +140,7 @@ class Trial:
             "training": asdict(self.recipe.training),
             "seed": self.seed,
             "code": training_code_sha256(model, type(self.task), MODELS[self.case.model].build),
-            "device": torch.device(self.laboratory.device).type,
+            "device": torch.device(self.run_context.device).type,
         }
 
     @cached_property
@@ -153,7 +153,7 @@ class Trial:
             names = ("cpu_s", "best_epoch", "epochs", "truncated")
             return Artifact(model.state_dict(), {name: repr(getattr(fitted, name)) for name in names})
 
-        artifact = self.laboratory.store.load_or_build(self.key, train)
+        artifact = self.run_context.store.load_or_build(self.key, train)
         model.load_state_dict(artifact.tensors)
         facts = artifact.facts
         return BaseModel(
@@ -167,7 +167,7 @@ class Trial:
     @cached_property
     def training_context(self) -> TrainingContext:
         """How the base model is trained, for methods that train it again; what they build is kept."""
-        store, key = self.laboratory.store, self.key
+        store, key = self.run_context.store, self.key
         return TrainingContext(
             model_name=self.case.model,
             task=self.task,
@@ -228,6 +228,6 @@ def training_code_sha256(model: GraphModel, *roots: object) -> str:
 
 
 @lru_cache
-def _load_task(laboratory: Laboratory, name: str, seed: int) -> Task:
-    task = load_task(name, laboratory.sources[name], laboratory.store, laboratory.protocol, seed)
-    return task.to(laboratory.device)
+def _load_task(run_context: RunContext, name: str, seed: int) -> Task:
+    task = load_task(name, run_context.sources[name], run_context.store, run_context.protocol, seed)
+    return task.to(run_context.device)

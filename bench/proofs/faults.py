@@ -34,7 +34,7 @@ from gnn.case import Case
 from gnn.compression import Dense
 from gnn.leftovers import PREFIX, temporary_folder
 from gnn.tasks import DataSource
-from gnn.trial import Laboratory, Trial
+from gnn.trial import RunContext, Trial
 
 PAGE = ROOT / "docs" / "reliability.md"
 COPIED = ("bench", "fixtures", "gnn", "snapshots", "tests", "conftest.py", "pyproject.toml")
@@ -192,11 +192,11 @@ def _is_whole(path: Path) -> bool:
 
 def model_files(cache: Path, folder: Path) -> list[bytes]:
     """The model file of each seed, of the weights that a cache holds."""
-    laboratory = Laboratory(ArtifactStore(cache), {TASK: DataSource("planted")})
-    case = Case(TASK, MODEL, Dense()).on(laboratory.sources[TASK])
+    run_context = RunContext(ArtifactStore(cache), {TASK: DataSource("planted")})
+    case = Case(TASK, MODEL, Dense()).on(run_context.sources[TASK])
     for seed in range(SEEDS):
         path = folder / f"{seed}.model"
-        storage.save(Trial(case, seed, laboratory).base.model, path, model_name=MODEL, task=case.task)
+        storage.save(Trial(case, seed, run_context).base.model, path, model_name=MODEL, task=case.task)
     return [(folder / f"{seed}.model").read_bytes() for seed in range(SEEDS)]
 
 

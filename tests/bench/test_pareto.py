@@ -146,7 +146,7 @@ def sections(*records: Record) -> list[str]:
         "record": msgspec.to_builtins(records),
         **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ()),
     }
-    session: Any = SimpleNamespace(laboratory=SimpleNamespace(protocol="reproducible"), start_s=0.0)
+    session: Any = SimpleNamespace(run_context=SimpleNamespace(protocol="reproducible"), start_s=0.0)
     conftest.show_tables(reporter, reported, session)
     return titles
 

@@ -20,7 +20,7 @@ from gnn.models import MODELS, GraphModel, LinkPredictor, RegisteredModel
 from gnn.tasks import DataSource, LinkPrediction, Task
 from gnn.training import Fitted, evaluate
 from gnn.training_settings import Recipe, TrainingSettings
-from gnn.trial import BaseModel, Laboratory, Trial
+from gnn.trial import BaseModel, RunContext, Trial
 
 PLANTED = {"cora-link": DataSource("planted"), "cora-node": DataSource("planted")}
 NODE = Case("planted-cora-node", "spline", Dense())
@@ -29,8 +29,8 @@ SETTINGS = TrainingSettings(0.01, 5e-3, epochs=4, patience=4)
 SHORT = Recipe(SETTINGS, replace(SETTINGS, epochs=2))
 
 
-def base_of(case: Case, seed: int, laboratory: Laboratory) -> BaseModel:
-    return Trial(case, seed, laboratory).base
+def base_of(case: Case, seed: int, run_context: RunContext) -> BaseModel:
+    return Trial(case, seed, run_context).base
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,17 @@ def link() -> Case:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    """A laboratory whose tasks are loaded only once; what is trained in it is left for the tests after."""
-    return Laboratory(ArtifactStore(tmp_path_factory.mktemp("store")), PLANTED)
+def data(tmp_path_factory: pytest.TempPathFactory) -> RunContext:
+    """A run_context whose tasks are loaded only once; what is trained in it is left for the tests after."""
+    return RunContext(ArtifactStore(tmp_path_factory.mktemp("store")), PLANTED)
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path) -> Laboratory:
-    return Laboratory(ArtifactStore(tmp_path), PLANTED)
+def run_context(tmp_path: Path) -> RunContext:
+    return RunContext(ArtifactStore(tmp_path), PLANTED)
 
 
-def test_a_link_case_goes_through_the_whole_pipe(link: Case, data: Laboratory) -> None:
+def test_a_link_case_goes_through_the_whole_pipe(link: Case, data: RunContext) -> None:
     outcome = Trial(link, 1, data).run()
     task = data.task("cora-link", 1)
     evaluation = evaluate(outcome.model, task)
@@ -106,7 +106,7 @@ def test_a_link_case_goes_through_the_whole_pipe(link: Case, data: Laboratory) -
     assert 1 <= outcome.best_epoch <= outcome.epochs == 4
 
 
-def test_a_seed_has_its_own_split_and_is_loaded_once(data: Laboratory) -> None:
+def test_a_seed_has_its_own_split_and_is_loaded_once(data: RunContext) -> None:
     first, other = data.task("cora-link", 0), data.task("cora-link", 1)
     assert isinstance(first, LinkPrediction)
     assert isinstance(other, LinkPrediction)
@@ -116,7 +116,7 @@ def test_a_seed_has_its_own_split_and_is_loaded_once(data: Laboratory) -> None:
 
 
 def test_a_run_is_trained_and_scored_on_the_split_of_its_seed(
-    link: Case, data: Laboratory, monkeypatch: pytest.MonkeyPatch
+    link: Case, data: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[tuple[str, str]] = []
 
@@ -135,23 +135,23 @@ def test_a_run_is_trained_and_scored_on_the_split_of_its_seed(
 
 
 def test_a_model_is_trained_again_under_a_protocol_that_makes_a_difference(
-    link: Case, laboratory: Laboratory, fits: list[tuple[str, str, int]]
+    link: Case, run_context: RunContext, fits: list[tuple[str, str, int]]
 ) -> None:
     for protocol in ("clean", "paper", "clean", "paper"):
-        base_of(link, 2, replace(laboratory, protocol=protocol))
+        base_of(link, 2, replace(run_context, protocol=protocol))
     assert fits == [("planted-cora-link", "clean", 2), ("planted-cora-link", "paper", 2)]
 
 
 def test_a_model_is_not_trained_again_where_both_protocols_are_the_same(
-    laboratory: Laboratory, fits: list[tuple[str, str, int]]
+    run_context: RunContext, fits: list[tuple[str, str, int]]
 ) -> None:
     for protocol in ("clean", "paper"):
-        base_of(NODE, 2, replace(laboratory, protocol=protocol))
+        base_of(NODE, 2, replace(run_context, protocol=protocol))
     assert fits == [("planted-cora-node", "clean", 2)]
 
 
 def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
-    laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
+    run_context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = Recipe(replace(SETTINGS, epochs=3), replace(SETTINGS, epochs=1))
     asked: list[TrainingSettings] = []
@@ -163,7 +163,7 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
 
     monkeypatch.setattr(gnn.trial, "fine_tune", note)
     with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=own)):
-        assert Trial(TUNED, 0, laboratory).run().epochs == 3
+        assert Trial(TUNED, 0, run_context).run().epochs == 3
     assert asked == [own.fine_tuning]
 
 
@@ -202,7 +202,7 @@ class OwnNet(LinkPredictor):
     ],
 )
 def test_a_model_outside_the_library_is_trained_again_when_its_own_code_changed(
-    data: Laboratory,
+    data: RunContext,
     fits: list[tuple[str, str, int]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
