@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("gnn").addoption(
         "--tables",
         action="store_true",
-        help="print the paper's tables, Pareto fronts, lottery tickets, tracing and speed lines too",
+        help="print the paper's tables, Pareto fronts, lottery tickets and speed lines too",
     )
 
 

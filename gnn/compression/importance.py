@@ -21,7 +21,8 @@ def magnitude_importance(model: nn.Module, groups: Sequence[ChannelGroup]) -> li
     word has 48. The mean is what removing a channel takes from the model for each weight that it saves, so that groups
     of unlike channels can be compared. A weight that two of the slices share counts in both.
     """
-    return [_per_weight(group, {name: weight.square() for name, weight in _weights(model).items()}) for group in groups]
+    squares = {name: weight.square() for name, weight in _weights(model).items()}
+    return [_per_weight(group, squares) for group in groups]
 
 
 def taylor_importance(model: Any, groups: Sequence[ChannelGroup], training: TrainingContext) -> list[Tensor]:  # noqa: ANN401

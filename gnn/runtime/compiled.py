@@ -95,7 +95,8 @@ def _lower(layer: nn.Module) -> tuple[nn.Module | None, str]:
     """Give a layer the kernel of its rule; the kernel and its name, or None and why the layer is left."""
     rule = lower.of(layer)
     if rule is None:
-        return None, lower.reason(layer)
+        has_more = _is_more_than_a_function(layer) or any(True for _ in layer.parameters())
+        return None, lower.reason(layer) if has_more else f"{type(layer).__name__} has no weights and runs as it is"
     if any(_hooks(inner) for inner in layer.modules()):
         return None, f"{type(layer).__name__} has hooks, which a kernel would pass by; remove them first"
     try:
