@@ -21,7 +21,6 @@ from bench.report.terminal import (
     open_questions,
     snapshot_notes,
     summary_table,
-    tracing_sentence,
     verdict,
 )
 from fixtures.against import against, check_revision
@@ -38,7 +37,6 @@ from gnn.errors import SettingError
 SENTENCES: dict[str, Callable[[Any], str]] = {
     "speed": lambda found: Speed(**found).sentence,
     "memory": lambda found: PeakMemory(**found).sentence,
-    "tracing": tracing_sentence,
     "compared": compared_sentence,
     "cuda": cuda_sentence,
 }

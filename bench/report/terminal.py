@@ -156,16 +156,6 @@ def verdict(
     return f"GREEN under --gate {gate}: {judged} ({counted})"
 
 
-def tracing_sentence(tracing: Mapping[str, Any]) -> str:
-    """What another tool makes of a model's channel groups: which it cuts as we do, and what happens at the others."""
-    groups: Mapping[str, str] = tracing["groups"]
-    same = [name for name, outcome in groups.items() if outcome == "same"]
-    others = "; ".join(f"{name}: {outcome}" for name, outcome in groups.items() if outcome != "same")
-    return f"{tracing['tool']} on {tracing['form']} cuts {len(same)} of {len(groups)} groups as we do" + (
-        f" ({others})" if others else ""
-    )
-
-
 def compared_sentence(compared: Mapping[str, Any]) -> str:
     """What another tool's quantization makes of a dense model: layers, accuracy, bytes and speed, its own both times.
 

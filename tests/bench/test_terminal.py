@@ -15,7 +15,6 @@ from bench.report.terminal import (
     open_questions,
     snapshot_notes,
     summary_table,
-    tracing_sentence,
     verdict,
 )
 from fixtures.record import Record
@@ -202,16 +201,6 @@ def test_the_verdict_counts_every_status() -> None:
     assert verdict(found, 1, 0, "enforce", 5) == f"RED under --gate enforce: 1 failed {counted}"
     assert verdict(found, 3, 2, "enforce", 5) == (
         f"RED under --gate enforce: 3 failed, 2 of them without a result {counted}"
-    )
-
-
-def test_what_another_tool_traced_is_one_sentence() -> None:
-    groups = {"words": "KeyError", "hidden": "same", "lin1": "same"}
-    assert tracing_sentence({"tool": "Tool", "form": "spline, ours", "groups": groups}) == (
-        "Tool on spline, ours cuts 2 of 3 groups as we do (words: KeyError)"
-    )
-    assert tracing_sentence({"tool": "Tool", "form": "gin", "groups": {"lin1": "same"}}) == (
-        "Tool on gin cuts 1 of 1 groups as we do"
     )
 
 
