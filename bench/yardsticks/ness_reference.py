@@ -23,7 +23,8 @@ def reference_ness(model: Ness, task: LinkPrediction) -> Inference:
     @torch.inference_mode()
     def infer() -> Tensor:
         embedding = bag(*adjacency, bag(*features, table)).add_(bias)
-        return embedding[pairs[0]].mul_(embedding[pairs[1]]).sum(dim=1)
+        first, second = (embedding.index_select(0, ends) for ends in pairs)
+        return first.mul_(second).sum(dim=1)
 
     return infer
 

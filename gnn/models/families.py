@@ -54,9 +54,11 @@ class LinkPredictor(GraphModel):
 
     def decode(self, embedding: Tensor, pairs: Tensor) -> Tensor:
         """Logits of pairs of nodes, the inner product of their embeddings; pairs [2, pairs] -> [pairs]."""
-        first, second = embedding[pairs[0]], embedding[pairs[1]]
-        # Nothing else has these rows, so that without a gradient the product needs no memory of its own.
-        return (first * second if torch.is_grad_enabled() else first.mul_(second)).sum(dim=1)
+        if torch.is_grad_enabled():
+            return (embedding[pairs[0]] * embedding[pairs[1]]).sum(dim=1)
+        # The same numbers in half the time; its gradient would add up in another order.
+        first, second = (embedding.index_select(0, ends) for ends in pairs)
+        return first.mul_(second).sum(dim=1)
 
     def losses(self, task: LinkPrediction, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
         """Binary cross-entropy of all training edges and as many pairs without one, drawn anew."""

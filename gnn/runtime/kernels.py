@@ -84,6 +84,7 @@ class Product(Kernel):
         self.tables, self.out = tables, weight.shape[1] // tables
         # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
         self._aggregates_first = tables == 1 and len(weight) < 2 * self.out
+        self._words, self._drops = len(weight), False
         self._used: Tensor | None = None
         self._table = self.weight
         self._cache = GraphCache()
@@ -126,16 +127,16 @@ class Product(Kernel):
         return base if self.bias is None else base + self.bias
 
     def _of_words(self, features: CsrMatrix) -> Tensor:
-        if features.shape[1] != len(self.weight):
-            raise SettingError(f"features have {features.shape[1]} channels, the layer reads {len(self.weight)}")
+        if features.shape[1] != self._words:
+            raise SettingError(f"features have {features.shape[1]} channels, the layer reads {self._words}")
         if self._used is None:
             self._used = (self.weight != 0).any(dim=1)
+            self._drops = not bool(self._used.all())
             self._table = self.weight[self._used].contiguous()
-        used, table = self._used, self._table
-        if table.shape[0] < used.shape[0]:
-            whole = features
+        if self._drops:
+            whole, used = features, self._used
             features = self._cache.get("words", lambda: whole.keep_columns(used), whole)
-        return bag(features, table)
+        return bag_sum(features.row_pointer, features.column, features.value, self._table)
 
 
 def matrix_of(operator: object) -> CsrMatrix | None:
