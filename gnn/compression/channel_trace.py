@@ -15,7 +15,6 @@ from gnn.compression.channel_operations import Axes, Known, Operation, follow, t
 from gnn.compression.channel_spaces import GIVEN, NUMBERED, Space, Spaces, Stay
 from gnn.compression.layer_calls import LayerError, all_tensors, first_float, layer_calls, twin_of
 from gnn.errors import SettingError
-from gnn.layers import channel_rules as _channel_rules  # noqa: F401  (registers the rules)
 from gnn.layers.rules import Axis, Channels, channels
 
 Run = Callable[[nn.Module], object]

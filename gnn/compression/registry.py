@@ -92,6 +92,6 @@ def compress(
         SettingError: The method needs what was not given, or `fp32_model` refuses the model.
     """
     check(model, settings, training, example=example)
-    # The model itself stays as it is, and a copy of a copy is cheap beside any method.
+    # Methods may change what they are given.
     own = copy.deepcopy(fp32_model(model))
     return METHODS[settings.method].compress(own, settings, Context(training, example))

@@ -25,8 +25,8 @@ class Rules(Generic[Rule]):
     """One rule for each type of layer; a type is registered by itself or by its full name.
 
     A name, such as "torch_geometric.nn.conv.gcn_conv.GCNConv", spares the import of a package that takes seconds; who
-    has a layer of it has it imported. A rule also holds for subclasses, but for those that compute something else;
-    one of `any_subclass` holds for them as well, as where it says something of tensors or goes around what is computed.
+    has a layer of it has it imported. A rule holds for a subclass, too, unless that overrides one of `COMPUTES`. With
+    `any_subclass` it holds even then: the rule speaks of the tensors alone, or calls whatever the subclass computes.
     """
 
     def __init__(self, question: str) -> None:
@@ -115,3 +115,9 @@ def axis_of_outputs(layer: nn.Module) -> int:
     """The axis of the outputs in a layer's weights."""
     rule = output_axis.of(layer)
     return 0 if rule is None else rule(layer)
+
+
+@channels.register("torch_geometric.nn.norm.layer_norm.LayerNorm", "torch_geometric.nn.norm.pair_norm.PairNorm")
+def _normalisation(layer: nn.Module) -> Channels:  # noqa: ARG001
+    """A mean over all channels belongs to none of them, but can do without any."""
+    return Channels(keeps=(Axis("weight"), Axis("bias")), normalises=True)

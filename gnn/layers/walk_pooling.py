@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.layers.enclosing_subgraph import EnclosingSubgraphs
+from gnn.layers.rules import Axis, Channels, channels
 from gnn.layers.symmetric_pattern import SymmetricPattern
 
 FEATURES_PER_LENGTH = 5
@@ -57,6 +58,12 @@ class WalkPooling(nn.Module):
     def _by_head(self, projected: Tensor) -> Tensor:
         """[nodes, heads * hidden_channels] -> [heads * nodes, hidden_channels]."""
         return projected.view(-1, self.heads, self.hidden_channels).transpose(0, 1).flatten(0, 1)
+
+
+@channels.register(WalkPooling)
+def _channels(layer: WalkPooling) -> Channels:  # noqa: ARG001
+    """The channels of keys and queries stay: their number scales the attention."""
+    return Channels(reads=(Axis("lin_key1.weight", 1), Axis("lin_query1.weight", 1)))
 
 
 def _by_copy(ends: Tensor, nodes: int, copies: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, NormalizedAdjacency, bag_sum
+from gnn.layers.rules import lower
 from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
 
 # Where a lowered layer has its kernel.
@@ -49,6 +50,21 @@ class Affine(Kernel):
         """The same of x scale + shift."""
         base = shift @ self.weight
         return Affine(scale[:, None] * self.weight, base if self.bias is None else base + self.bias)
+
+
+def product_of(linear: nn.Module, *, bias: bool = True) -> Affine:
+    """The product that a linear layer inside another one is.
+
+    Raises `SettingError` where something else stands in its place, whose weight would not be all of it: another module,
+    a subclass with a forward of its own, or a layer with a bias where a type, without `bias`, has none.
+    """
+    rule = lower.of(linear)
+    product = None if rule is None else rule(linear)
+    if not isinstance(product, Affine):
+        raise SettingError(f"a {type(linear).__name__} stands where it has a linear layer")
+    if product.bias is not None and not bias:
+        raise SettingError("a linear layer with a bias stands where it has one without")
+    return product
 
 
 class ScaleShift(Kernel):

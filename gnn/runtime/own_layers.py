@@ -11,7 +11,16 @@ from gnn.layers.rules import lower
 from gnn.models.gin import GinConvolution
 from gnn.models.ness import Ness, NessInputs
 from gnn.runtime.graph_cache import STRUCTURE
-from gnn.runtime.kernels import Affine, Kernel, Product, ScaleShift, aggregate, plus_own_row, require_numbers
+from gnn.runtime.kernels import (
+    Affine,
+    Kernel,
+    Product,
+    ScaleShift,
+    aggregate,
+    plus_own_row,
+    product_of,
+    require_numbers,
+)
 
 
 @lower.register(nn.Linear, "torch_geometric.nn.dense.linear.Linear")
@@ -36,7 +45,7 @@ def _batch_norm(layer: nn.BatchNorm1d) -> ScaleShift:
 
 @lower.register(GraphConvolution)
 def _graph_convolution(layer: GraphConvolution) -> Product:
-    return Product(layer.lin.weight.t(), layer.bias)
+    return Product(product_of(layer.lin, bias=False).weight, layer.bias)
 
 
 class OwnRowAndNeighbours(Kernel):

@@ -10,7 +10,7 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
 from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
-from gnn.runtime.kernels import Affine, Kernel, Product, bag, require_numbers
+from gnn.runtime.kernels import Kernel, Product, bag, product_of, require_numbers
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
@@ -89,7 +89,7 @@ class Gcn(Convolution):
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum", "mean")
-        self.product = Product(layer.lin.weight.t(), layer.bias)
+        self.product = Product(product_of(layer.lin, bias=False).weight, layer.bias)
         self.improved, self.add_self_loops, self.normalize = layer.improved, layer.add_self_loops, layer.normalize
         self.cached = layer.cached and layer.normalize
         if self.normalize and (layer._cached_edge_index is not None or layer._cached_adj_t is not None):
@@ -118,9 +118,9 @@ class Neighbours(Convolution):
 
     def __init__(self, layer: Any, of_neighbours: Any, of_root: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum", "mean", "max")
-        self.product = Product(of_neighbours.weight.t(), of_neighbours.bias)
-        self.largest = Affine(of_neighbours.weight.t(), of_neighbours.bias)
-        self.root = None if of_root is None else of_root.weight.detach().t()
+        self.largest = product_of(of_neighbours)
+        self.product = Product(self.largest.weight, self.largest.bias)
+        self.root = None if of_root is None else product_of(of_root, bias=False).weight
 
     def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
         """Aggregate, project and add the node's own."""
@@ -136,7 +136,7 @@ class Sage(Neighbours):
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401
         super().__init__(layer, layer.lin_l, layer.lin_r if layer.root_weight else None)
-        self.project = Affine(layer.lin.weight.t(), layer.lin.bias) if layer.project else None
+        self.project = product_of(layer.lin) if layer.project else None
         self.normalize = layer.normalize
 
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
@@ -197,9 +197,10 @@ class Hops(Convolution):
         super().__init__(layer, "sum", "mean")
         if getattr(layer, "cached", False):
             raise SettingError("it is cached, so that it answers for its first input whatever it is given")
-        lins = list(layer.lins) if hasattr(layer, "lins") else [layer.lin]
-        self.weights = [lin.weight.detach().t() for lin in lins]
-        bias = layer.bias if hasattr(layer, "lins") else layer.lin.bias
+        several = hasattr(layer, "lins")
+        products = [product_of(lin, bias=not several) for lin in (layer.lins if several else [layer.lin])]
+        self.weights = [product.weight for product in products]
+        bias = layer.bias if several else products[0].bias
         self.bias = None if bias is None else bias.detach()
         self.hops, self.normalize = layer.K, getattr(layer, "normalize", True)
         self.add_self_loops = getattr(layer, "add_self_loops", False)

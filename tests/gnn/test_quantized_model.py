@@ -13,11 +13,7 @@ from gnn.layers.rules import quantized
 from gnn.models import MODELS, GraphModel, build_model_for
 from gnn.quantization.channel_scheme import ChannelScheme
 from gnn.quantization.node_group_scheme import NodeGroupScheme
-from gnn.quantization.quantized_model import (
-    quantize_model,
-    quantized_weights,
-    weights_in_fp32,
-)
+from gnn.quantization.quantized_model import quantize_model, quantized_weights, weights_in_fp32
 from gnn.quantization.range_scheme import RangeScheme
 from gnn.quantization.scheme import Scheme, Site
 from gnn.quantization.tensor_quantizer import TensorQuantizer, TensorQuantizerSettings

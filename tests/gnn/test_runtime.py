@@ -235,6 +235,39 @@ def test_a_rule_from_outside_holds_and_a_subclass_that_computes_otherwise_has_no
     assert explain(compile(nn.Sequential(Doubled())))["0.linear"] == "one product with bias"
 
 
+class Rectified(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named so by torch)
+        return super().forward(input).relu()
+
+
+@pytest.mark.parametrize("other", [nn.Linear, Rectified, lambda *sizes: nn.Sequential(nn.Linear(*sizes), nn.Tanh())])
+@pytest.mark.parametrize(
+    ("convolution", "place"),
+    [
+        (pyg.GCNConv(FEATURES, 5), "lin"),
+        (pyg.SAGEConv(FEATURES, 5), "lin_l"),
+        (pyg.SAGEConv(FEATURES, 5), "lin_r"),
+        (pyg.SAGEConv(FEATURES, 5, project=True), "lin"),
+        (pyg.GraphConv(FEATURES, 5), "lin_root"),
+        (pyg.SGConv(FEATURES, 5), "lin"),
+        (pyg.TAGConv(FEATURES, 5), "lins.1"),
+        (GraphConvolution(FEATURES, 5), "lin"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)
+def test_what_a_user_puts_in_the_place_of_a_linear_layer_is_not_passed_by(
+    convolution: nn.Module, place: str, other: Callable[..., nn.Module]
+) -> None:
+    changed: Any = copy.deepcopy(convolution).eval()
+    inside = changed.get_submodule(place)
+    changed.set_submodule(place, other(*reversed(inside.weight.shape)))
+    x, edge_index = torch.randn(6, FEATURES), torch.randint(0, 6, (2, 15))
+    graph = NormalizedAdjacency(edge_index, 6) if isinstance(convolution, GraphConvolution) else edge_index
+    assert_same(compile(changed), changed, x, graph)
+    if other is not nn.Linear:
+        assert explain(compile(changed))[""].endswith("stands where it has a linear layer")
+
+
 @pytest.mark.parametrize("name", ["gcn", "sage", "gin"])
 def test_bad_input_is_an_error_as_in_the_module(name: str) -> None:
     module, (x, edge_index) = foreign_model(name)
