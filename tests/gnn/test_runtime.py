@@ -141,9 +141,9 @@ def test_a_spline_convolution_builds_its_operator_once_per_graph() -> None:
 class Mixed(nn.Module):
     """Normalisation before a layer, and the maximum over nodes after an activation, as users write it."""
 
-    def __init__(self, pool: Callable[..., Tensor]) -> None:
+    def __init__(self, norm: nn.Module, pool: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.norm, self.conv, self.out = nn.BatchNorm1d(FEATURES), GraphConvolution(FEATURES, 5), nn.Linear(5, 2)
+        self.norm, self.conv, self.out = norm, GraphConvolution(FEATURES, 5), nn.Linear(5, 2)
         self.pool = pool
 
     def forward(self, x: Tensor, adjacency: Any, batch: Tensor, scale: float | None = None) -> Tensor:  # noqa: ANN401
@@ -154,18 +154,27 @@ class Mixed(nn.Module):
 
 
 @pytest.mark.parametrize("pool", [max_readout, global_max_pool])
-def test_patterns_of_a_users_module_are_fused_and_other_calls_run_its_own_forward(pool: Callable[..., Tensor]) -> None:
+@pytest.mark.parametrize(
+    ("norm", "fused"),
+    [
+        (nn.BatchNorm1d(FEATURES), "normalisation in the next product (1x)"),
+        (nn.Identity(), "maximum before bias and activation (1x)"),
+    ],
+)
+def test_patterns_of_a_users_module_are_fused_and_other_calls_run_its_own_forward(
+    norm: nn.Module, fused: str, pool: Callable[..., Tensor]
+) -> None:
     torch.manual_seed(0)
-    module = Mixed(pool)
+    module = Mixed(norm, pool)
     for parameter in module.parameters():
         nn.init.normal_(parameter)
     module.eval()
-    # The second of three graphs has no nodes.
-    adjacency, batch = NormalizedAdjacency(ODD_GRAPHS["unsorted"][1], 6), torch.tensor([0, 0, 0, 2, 2, 2])
+    adjacency, batch = NormalizedAdjacency(ODD_GRAPHS["unsorted"][1], 6), torch.tensor([0, 0, 1, 1, 2, 2])
     example = (torch.randn(6, FEATURES), adjacency, batch)
     compiled = compile(module, example)
-    assert explain(compiled)[""].startswith("fused: normalisation in the next product (1x)")
-    for arguments in (example, (*example, 2.0), (example[0], torch.rand(6, 6), batch)):
+    assert explain(compiled)[""].startswith(f"fused: {fused}")
+    without_nodes = torch.tensor([0, 0, 0, 2, 2, 2])
+    for arguments in (example, (*example, 2.0), (example[0], torch.rand(6, 6), batch), (*example[:2], without_nodes)):
         assert_same(copy.deepcopy(compiled), module, *arguments)
 
 
@@ -177,7 +186,6 @@ class Restless(nn.Module):
         self.linear, self.hooked = nn.Linear(FEATURES, 5), nn.Linear(5, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """One of two paths."""
         hidden = self.linear(x)
         return self.hooked(hidden) if hidden.sum() > 0 else hidden
 
@@ -190,10 +198,19 @@ class InPlace(nn.Module):
         self.linear = nn.Linear(FEATURES, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Not what the layer gave."""
         hidden = self.linear(x)
         hidden.mul_(2)
         return functional.relu(hidden)
+
+
+class ReadTwice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(FEATURES, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.linear(x)
+        return functional.relu(hidden) + hidden
 
 
 def test_what_cannot_be_traced_or_has_hooks_is_said_and_runs() -> None:
@@ -205,6 +222,7 @@ def test_what_cannot_be_traced_or_has_hooks_is_said_and_runs() -> None:
         assert_same(compiled, module, x)
     changing = compile(InPlace(), example)
     assert "may change something in place" in explain(changing)[""]
+    assert explain(compile(ReadTwice(), example))[""] == "nothing to fuse"
     module.hooked.register_forward_hook(lambda *called: called[2] + 1)
     compiled = compile(module, example)
     assert explain(compiled)["hooked"].startswith("Linear has hooks")

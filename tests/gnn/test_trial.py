@@ -284,12 +284,12 @@ def test_a_new_method_needs_nothing_but_its_registration(run_context: RunContext
         weight = model.get_parameter("conv2.weight")
         masks = Masks({"conv2.weight": torch.zeros_like(weight, dtype=torch.bool)})
         masks.apply(model)
-        return Compressed(model, masks)
+        return Compressed(model, masks, extra_training_s=1.5, needs_dense=False)
 
     with METHODS.temporarily("beheading", RegisteredMethod(Beheading, behead)):
-        outcome = Trial(Case("planted-cora-node", "spline", Beheading(), fine_tune=True), 0, run_context).run()
+        outcome = Trial(Case("planted-cora-node", "spline", Beheading()), 0, run_context).run()
     assert outcome.layer_sparsity["conv2.weight"] == 1.0
-    assert outcome.compressed_tensors == 1
+    assert (outcome.compressed_tensors, outcome.training_s) == (1, 1.5)
 
 
 def test_a_run_context_loads_a_task_once_and_names_planted_data(run_context: RunContext) -> None:
