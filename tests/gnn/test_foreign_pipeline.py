@@ -17,6 +17,7 @@ from gnn.quantization.agreement import Agreement
 from gnn.quantization.description import Quantization
 from gnn.quantization.integer_model import integer_weights, untouched_layers
 from gnn.runtime import compile, explain  # noqa: A004
+from gnn.runtime import untouched_layers as left_by_the_runtime
 from tests.gnn.foreign_models import BUILD, FOREIGN_MODELS, foreign_model
 
 Example = tuple[Any, ...]
@@ -86,3 +87,10 @@ def test_a_foreign_model_goes_all_the_way(name: str, method: str, tmp_path: Path
     assert torch.equal(found, expected)
     torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
     assert all(explain(fast).values())
+
+
+def test_the_runtime_lists_the_layers_without_a_kernel_and_no_others() -> None:
+    left = left_by_the_runtime(foreign_model("gat")[0])
+    assert set(left) == {"convs.0", "convs.1", "convs.2"}
+    assert all(reason.startswith("GATConv has no rule of lower; add one with ") for reason in left.values())
+    assert left_by_the_runtime(foreign_model("gcn")[0]) == {}
