@@ -1,1 +1,55 @@
 """Compress graph neural networks: tasks, models, compression methods, storage and runtime, without pytest."""
+
+from gnn.case import cases
+from gnn.compression import (
+    L2,
+    A2q,
+    DegreeQuant,
+    Dense,
+    FineGrained,
+    GlobalMagnitude,
+    Gradual,
+    Hybrid,
+    LotteryTicket,
+    PostTraining,
+    Qat,
+    Structured,
+    compress,
+    fine_tune,
+)
+from gnn.models import Model
+from gnn.runtime import compile, explain  # noqa: A004
+from gnn.storage import load, save
+from gnn.tasks import graph_task, link_task, node_task
+from gnn.training import evaluate, fit
+from gnn.training_settings import Recipe, TrainingSettings
+
+__all__ = [
+    "L2",
+    "A2q",
+    "DegreeQuant",
+    "Dense",
+    "FineGrained",
+    "GlobalMagnitude",
+    "Gradual",
+    "Hybrid",
+    "LotteryTicket",
+    "Model",
+    "PostTraining",
+    "Qat",
+    "Recipe",
+    "Structured",
+    "TrainingSettings",
+    "cases",
+    "compile",
+    "compress",
+    "evaluate",
+    "explain",
+    "fine_tune",
+    "fit",
+    "graph_task",
+    "link_task",
+    "load",
+    "node_task",
+    "save",
+]

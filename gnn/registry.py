@@ -6,7 +6,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Generic, TypeVar
 
-from gnn.errors import UnknownNameError
+from gnn.errors import SettingError, UnknownNameError
 
 Entry = TypeVar("Entry")
 
@@ -19,9 +19,9 @@ class Registry(Generic[Entry]):
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, entry: Entry) -> None:
-        """Register `entry` as `name`; raises `ValueError` when the name is taken."""
-        if name in self._entries:
-            raise ValueError(f"{self.kind} {name!r} is registered twice; give the second one its own name")
+        """Register `entry` as `name`, where it may be already; raises `SettingError` when another has the name."""
+        if self._entries.get(name, entry) is not entry:
+            raise SettingError(f"{self.kind} {name!r} is registered twice; give the second one its own name")
         self._entries[name] = entry
 
     def register(self, name: str) -> Callable[[Entry], Entry]:

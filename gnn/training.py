@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gnn.determinism import deterministic
 from gnn.errors import DivergenceError
-from gnn.models import GraphModel, runnable_model, unwrapped_model
+from gnn.models import on_task, runnable_model, unwrapped_model
 from gnn.preconditioning import preconditioning
 from gnn.tasks import Task
 from gnn.training_settings import TrainingSettings
@@ -40,13 +40,14 @@ class Fitted:
     """What a training run did: the chosen epoch (counted from 1), epochs run, CPU seconds, best validation.
 
     `truncated` says that the best epoch is among the last tenth of all that were allowed: more might have been better.
+    Nobody knows the epochs of a loop of the user's own, which are None.
     """
 
-    best_epoch: int
-    epochs: int
+    best_epoch: int | Any
+    epochs: int | Any
     cpu_s: float
     validation: Validation
-    truncated: bool
+    truncated: bool | Any
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def one_group(model: nn.Module) -> list[dict[str, Any]]:
 
 
 def fit(
-    model: GraphModel,
+    model: nn.Module,
     task: Task,
     settings: TrainingSettings,
     seed: int,
@@ -92,7 +93,15 @@ def fit(
             parameter_groups(model), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         training = _Training(
-            model, task, settings, seed, model.prepare(task), optimizer, precondition, after_step, penalty
+            model,
+            task,
+            settings,
+            seed,
+            on_task(model, task).prepare(task),
+            optimizer,
+            precondition,
+            after_step,
+            penalty,
         )
         while epoch < budget:
             epoch += 1
@@ -112,6 +121,24 @@ def fit(
     return Fitted(best_epoch, epoch, time.process_time() - start, best, truncated)
 
 
+def fit_with(loop: Callable[[Any, Any, int], object], model: nn.Module, task: Task, seed: int) -> Fitted:
+    """Train in place with a loop of the user's own, which is called as `loop(model, task, seed)`.
+
+    Raises `DivergenceError` when the validation loss of what it leaves is not finite.
+    """
+    start = time.process_time()
+    with deterministic(seed):
+        loop(model, task, seed)
+        validation = validate(model, task, on_task(model, task).prepare(task))
+    if not math.isfinite(validation.loss):
+        raise DivergenceError(
+            f"the validation loss of {type(model).__name__} on {task.name} is {validation.loss} after its own training "
+            f"with seed {seed}; lower the learning rate of that loop"
+        )
+    model.eval()
+    return Fitted(None, None, time.process_time() - start, validation, None)
+
+
 def _late(best_epoch: int, epochs: int) -> bool:
     """Whether the best epoch is among the last tenth, so that a longer run might find a better one."""
     return 10 * best_epoch > 9 * epochs
@@ -124,7 +151,7 @@ class _Training:
     `penalty`, where there is one, is added to every loss.
     """
 
-    model: GraphModel
+    model: nn.Module
     task: Task
     settings: TrainingSettings
     seed: int
@@ -139,7 +166,7 @@ def _epoch(training: _Training, epoch: int) -> Validation:
     """Train one epoch and look at the validation part."""
     model, task, settings = training.model, training.task, training.settings
     model.train()
-    for loss in model.losses(task, training.inputs, settings.batch_size):
+    for loss in on_task(model, task).losses(task, training.inputs, settings.batch_size):
         if training.penalty is not None:
             loss = loss + training.penalty()  # noqa: PLW2901
         _require_finite("training", loss.item(), training, epoch)
@@ -162,13 +189,13 @@ def _require_finite(part: str, loss: float, training: _Training, epoch: int) -> 
 
 
 @torch.no_grad()
-def outputs_of(model: GraphModel, task: Task, inputs: object, part: str) -> Tensor:
+def outputs_of(model: nn.Module, task: Task, inputs: object, part: str) -> Tensor:
     """The model's outputs for one part, in evaluation mode."""
     model.eval()
-    return model.outputs(task, inputs, part)
+    return on_task(model, task).outputs(task, inputs, part)
 
 
-def validate(model: GraphModel, task: Task, inputs: object) -> Validation:
+def validate(model: nn.Module, task: Task, inputs: object) -> Validation:
     """Score and loss on the validation part."""
     outputs = outputs_of(model, task, inputs, "validation")
     loss = float(task.loss(outputs, "validation"))
@@ -176,11 +203,11 @@ def validate(model: GraphModel, task: Task, inputs: object) -> Validation:
     return Validation(task.score(outputs, "validation") if math.isfinite(loss) else math.nan, loss)
 
 
-def evaluate(model: GraphModel, task: Task) -> Evaluation:
+def evaluate(model: nn.Module, task: Task) -> Evaluation:
     """Scores on the test part, on one thread so that they repeat exactly."""
     model = unwrapped_model(model)
     with deterministic(seed=0):
-        inputs = model.prepare(task)
+        inputs = on_task(model, task).prepare(task)
         test = outputs_of(model, task, inputs, "test")
         validation = outputs_of(model, task, inputs, "validation")
         return Evaluation(task.score(test, "test"), task.other_scores(test, validation))

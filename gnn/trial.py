@@ -1,10 +1,13 @@
 """One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
 
+import ast
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import torch
+from torch import nn
 
 from gnn import storage, training
 from gnn.artifacts import Artifact, ArtifactStore
@@ -14,13 +17,13 @@ from gnn.compression.quantized_bits import BitWidths
 from gnn.compression.weight_statistics import WeightHistogram, weight_histograms
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
-from gnn.models import MODELS, GraphModel, build_model_for, settings_mapping
+from gnn.models import MODELS, ModelEntry
 from gnn.quantization.agreement import Agreement, agreement
 from gnn.quantization.integer_model import plain_model
 from gnn.shipped import Sizes, bit_widths_of, counted_weights, ship, sizes_of
 from gnn.source_code import source_sha256
-from gnn.tasks import DataSource, Task, load_task
-from gnn.training import evaluate, fit
+from gnn.tasks import GIVEN, TASKS, DataSource, Task, load_task
+from gnn.training import evaluate, fit, fit_with
 from gnn.training_settings import Recipe
 
 
@@ -32,6 +35,10 @@ class RunContext:
     sources: Mapping[str, DataSource]
     protocol: str = "clean"
     device: str = "cpu"
+
+    def source(self, name: str) -> DataSource:
+        """Where the data of the task registered as `name` was found; a task of given data has it itself."""
+        return self.sources[name] if TASKS[name].dataset else GIVEN
 
     def task(self, name: str, seed: int = 0) -> Task:
         """Load the task registered as `name` from where its data was found, with the split of a seed."""
@@ -67,18 +74,18 @@ class Run:
     compressed_tensors: int
     weight_histograms: dict[str, WeightHistogram]
     size_bytes: Sizes
-    training_s: float
-    best_epoch: int
-    epochs: int
-    truncated: bool
-    model: GraphModel
+    training_s: float | Any
+    best_epoch: int | Any
+    epochs: int | Any
+    truncated: bool | Any
+    model: Any
     bit_widths: BitWidths
     validation_loss: float | None = None
     untouched: dict[str, str] = field(default_factory=dict)
     agreement: Agreement | None = None
 
     @cached_property
-    def plain(self) -> GraphModel:
+    def plain(self) -> Any:  # noqa: ANN401
         """The model itself or, for one that runs on integers, the plain one with the same weights in FP32."""
         return plain_model(self.model)
 
@@ -87,14 +94,15 @@ class Run:
 class BaseModel:
     """A dense model, the CPU seconds its training took, the epoch it is of (counted from 1) and the epochs run.
 
-    `truncated` says that more epochs than were allowed might have found a better one.
+    `truncated` says that more epochs than were allowed might have found a better one. None is what nobody here knows:
+    all of it where the weights were given, the epochs of a training loop of the user's own.
     """
 
-    model: GraphModel
-    training_s: float
-    best_epoch: int
-    epochs: int
-    truncated: bool
+    model: Any
+    training_s: float | Any
+    best_epoch: int | Any
+    epochs: int | Any
+    truncated: bool | Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +117,7 @@ class Trial:
     run_context: RunContext
 
     def __post_init__(self) -> None:
-        source = self.run_context.sources[self.case.registered_task]
+        source = self.run_context.source(self.case.registered_task)
         # Frozen for those who use it.
         object.__setattr__(self, "case", self.case.on(source))
 
@@ -121,12 +129,17 @@ class Trial:
     @cached_property
     def recipe(self) -> Recipe:
         """How the model is trained on the task."""
-        return MODELS[self.case.model].recipe_for(self.task)
+        return self.entry.recipe_for(self.task)
 
-    def initial(self) -> GraphModel:
-        """The model with the weights that its training begins with, drawn anew by the seed."""
-        with deterministic(self.seed):
-            return build_model_for(self.case.model, self.task).to(self.run_context.device)
+    @property
+    def entry(self) -> ModelEntry:
+        """The model as it is registered."""
+        return MODELS[self.case.model]
+
+    def initial(self, seed: int | None = None) -> nn.Module:
+        """The model with the weights that its training begins with, drawn anew by the seed, or by another one."""
+        with deterministic(self.seed if seed is None else seed):
+            return self.entry.build_for(self.task).to(self.run_context.device)
 
     @cached_property
     def key(self) -> dict[str, object]:
@@ -136,10 +149,10 @@ class Trial:
             "kind": "base model",
             "task": self.task.sha256,
             "protocol": self.task.protocol,
-            "model": [self.case.model, settings_mapping(model)],
+            "model": [self.case.model, self.entry.description(model)],
             "training": asdict(self.recipe.training),
             "seed": self.seed,
-            "code": training_code_sha256(model, type(self.task), MODELS[self.case.model].build),
+            "code": training_code_sha256(model, type(self.task), *self.entry.sources(model)),
             "device": torch.device(self.run_context.device).type,
         }
 
@@ -147,22 +160,21 @@ class Trial:
     def base(self) -> BaseModel:
         """The dense model; trained once for a task, a model and a seed, then read from the artifact store."""
         model = self.initial()
+        if self.entry.pretrained:
+            return BaseModel(model.eval(), None, None, None, None)
 
         def train() -> Artifact:
-            fitted = fit(model, self.task, self.recipe.training, self.seed)
+            if self.entry.fit is not None:
+                fitted = fit_with(self.entry.fit, model, self.task, self.seed)
+            else:
+                fitted = fit(model, self.task, self.recipe.training, self.seed)
             names = ("cpu_s", "best_epoch", "epochs", "truncated")
             return Artifact(model.state_dict(), {name: repr(getattr(fitted, name)) for name in names})
 
         artifact = self.run_context.store.load_or_build(self.key, train)
         model.load_state_dict(artifact.tensors)
-        facts = artifact.facts
-        return BaseModel(
-            model.eval(),
-            float(facts["cpu_s"]),
-            int(facts["best_epoch"]),
-            int(facts["epochs"]),
-            facts["truncated"] == "True",
-        )
+        facts = {name: ast.literal_eval(fact) for name, fact in artifact.facts.items()}
+        return BaseModel(model.eval(), facts["cpu_s"], facts["best_epoch"], facts["epochs"], facts["truncated"])
 
     @cached_property
     def training_context(self) -> TrainingContext:
@@ -210,7 +222,7 @@ class Trial:
             masked_share={name: 1 - int(mask.sum()) / mask.numel() for name, mask in compressed.masks.kept.items()},
             weight_histograms=weight_histograms(base.model.state_dict(), plain),
             size_bytes=sizes_of(loaded, self.case.precision, dense=storage.dense_size_bytes(base.model), file=file),
-            training_s=compressed.extra_training_s + (base.training_s if compressed.needs_dense else 0),
+            training_s=_sum(compressed.extra_training_s, base.training_s if compressed.needs_dense else 0),
             best_epoch=trained.best_epoch,
             epochs=trained.epochs,
             truncated=trained.truncated,
@@ -222,12 +234,17 @@ class Trial:
         )
 
 
-def training_code_sha256(model: GraphModel, *roots: object) -> str:
+def _sum(*seconds: float | None) -> float | None:
+    """The sum; None where a part of it is not known."""
+    return None if None in seconds else sum(part for part in seconds if part is not None)
+
+
+def training_code_sha256(model: nn.Module, *roots: object) -> str:
     """Fingerprint of the code that decides what a trained base model looks like, wherever it lies."""
-    return source_sha256(training, type(model.settings), *{type(module) for module in model.modules()}, *roots)
+    return source_sha256(training, *{type(module) for module in model.modules()}, *roots)
 
 
 @lru_cache
 def _load_task(run_context: RunContext, name: str, seed: int) -> Task:
-    task = load_task(name, run_context.sources[name], run_context.store, run_context.protocol, seed)
+    task = load_task(name, run_context.source(name), run_context.store, run_context.protocol, seed)
     return task.to(run_context.device)

@@ -13,7 +13,7 @@ from gnn.compression.quantized_training import QuantizedTraining, train_quantize
 from gnn.compression.registry import register_method
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
-from gnn.models import MODELS, GraphModel
+from gnn.models import MODELS
 from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.quantization.fake_quantize import MOST_BITS, require_bit_width
 from gnn.quantization.learned_quantizer import ChannelQuantizer, NodeQuantizer
@@ -31,6 +31,7 @@ class A2q:
     """
 
     method: ClassVar[str] = "a2q"
+    can_be_fine_tuned: ClassVar[bool] = False
     bit_width: int = 4
     memory_weight: float = 1e-3
     memory_kb: float = 1.0
@@ -67,14 +68,14 @@ def a2q_quantization(model_name: str, settings: A2q, nonnegative: tuple[str, ...
     )
 
 
-def _check(model: GraphModel, settings: A2q, context: Context) -> None:
+def _check(model: nn.Module, settings: A2q, context: Context) -> None:
     # Step sizes are drawn.
     with deterministic(context.training.seed):
         empty_integer_model(model, a2q_quantization(context.training.model_name, settings))
 
 
 @register_method(A2q, _check)
-def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compressed:
+def train_by_groups(model: nn.Module, settings: A2q, context: Context) -> Compressed:
     """Train step sizes and bit widths with the weights, then convert to integers.
 
     Weights have a step size for each output channel, messages one for each channel, inputs of products one and a bit
@@ -89,7 +90,7 @@ def train_by_groups(model: GraphModel, settings: A2q, context: Context) -> Compr
     nonnegative = nonnegative_inputs(model, training.task)
     quantization = a2q_quantization(training.model_name, settings, nonnegative)
 
-    def structure() -> GraphModel:
+    def structure() -> nn.Module:
         with deterministic(training.seed):
             return quantization.apply(training.initial())
 
@@ -122,7 +123,7 @@ def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": others}, *groups]
 
 
-def memory_penalty(model: GraphModel, settings: A2q) -> Callable[[], Tensor]:
+def memory_penalty(model: nn.Module, settings: A2q) -> Callable[[], Tensor]:
     """What is added to the loss: memory_weight * max(0, memory - memory_kb)^2, over all quantizers of inputs."""
     quantizers = [module for module in model.modules() if isinstance(module, NodeQuantizer)]
 

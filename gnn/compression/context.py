@@ -10,7 +10,7 @@ from torch import nn
 from gnn.artifacts import Artifact
 from gnn.compression.masks import Masks
 from gnn.errors import SettingError
-from gnn.models import GraphModel
+from gnn.models import on_task
 from gnn.tasks import Task
 from gnn.training import Fitted
 from gnn.training_settings import Recipe
@@ -22,7 +22,8 @@ Remember = Callable[[Mapping[str, object], Callable[[], Artifact]], Artifact]
 class TrainingContext:
     """All it takes to train a model again.
 
-    `initial` gives it with the weights that its training began with. `remember` reads what was built before for this
+    `initial` gives it with the weights that its training began with, or with those of another seed that it is given.
+    `remember` reads what was built before for this
     task, model and seed from the artifact store, or builds it; its first argument holds whatever else determines it, as
     JSON values, the code included. `model_name` is the name the model is registered by.
     """
@@ -31,7 +32,7 @@ class TrainingContext:
     task: Task
     recipe: Recipe
     seed: int
-    initial: Callable[[], GraphModel]
+    initial: Callable[..., Any]
     remember: Remember
 
 
@@ -60,7 +61,8 @@ class Context:
                 "example=(x, edge_index), or its training context"
             )
         task = self.training_context.task
-        return model.outputs(task, model.prepare(task), "train")  # pyright: ignore[reportCallIssue]
+        asked = on_task(model, task)
+        return asked.outputs(task, asked.prepare(task), "train")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from gnn.compression.context import Compressed, Context
 from gnn.compression.quantized_training import QuantizedTraining, by_range, train_quantized
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.tasks import GraphBatch
 
@@ -30,19 +29,19 @@ class DegreeQuant(RangeSettings):
         return PROTECTION[8 if self.bit_width > 4 else 4]
 
 
-def _structure(model: GraphModel, settings: DegreeQuant, context: Context) -> GraphModel:
+def _structure(model: nn.Module, settings: DegreeQuant, context: Context) -> nn.Module:
     protection = DegreeProtection(*settings.protection, in_degree=context.training.task.in_degree())
     model = by_range(settings.bit_width, context).apply(model, settings.quantizer, protection)
     model.register_forward_pre_hook(DrawBeforePass(protection))
     return model
 
 
-def _check(model: GraphModel, settings: DegreeQuant, context: Context) -> None:
+def _check(model: nn.Module, settings: DegreeQuant, context: Context) -> None:
     by_range(settings.bit_width, context).to_integers(_structure(model, settings, context), structure_only=True)
 
 
 @register_method(DegreeQuant, _check)
-def train_protected(model: GraphModel, settings: DegreeQuant, context: Context) -> Compressed:
+def train_protected(model: nn.Module, settings: DegreeQuant, context: Context) -> Compressed:
     """Train as `qat` does, but leave a random part of the nodes in FP32 in every step; in evaluation there is none.
 
     Source: Tailor, Fernandez-Marques and Lane, arXiv 2008.05000; Degree-Quant, dq/multi_quant.py, and

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
+
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import Masks
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,6 @@ class Dense:
 
 
 @register_method(Dense)
-def keep_dense(model: GraphModel, settings: Dense, context: Context) -> Compressed:
+def keep_dense(model: nn.Module, settings: Dense, context: Context) -> Compressed:
     """Leave the model as it is."""
     return Compressed(model, Masks())

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
 from torch.nn.utils import prune
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import harden_masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class FineGrained(SparsitySettings):
 
 
 @register_method(FineGrained)
-def prune_fine_grained(model: GraphModel, settings: FineGrained, context: Context) -> Compressed:
+def prune_fine_grained(model: nn.Module, settings: FineGrained, context: Context) -> Compressed:
     """Zero the same share of the smallest weights in every layer, with a threshold of its own for each.
 
     Source: the paper, section 2.4 ("fine-grained Magnitude-Based Pruning"); torch.nn.utils.prune.

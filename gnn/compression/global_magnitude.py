@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import nn
 from torch.nn.utils import prune
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import harden_masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class GlobalMagnitude(SparsitySettings):
 
 
 @register_method(GlobalMagnitude)
-def prune_globally(model: GraphModel, settings: GlobalMagnitude, context: Context) -> Compressed:
+def prune_globally(model: nn.Module, settings: GlobalMagnitude, context: Context) -> Compressed:
     """Zero the smallest weights in magnitude over the whole model, with one threshold for all layers.
 
     Source: the paper, section 2.4 ("Global Unstructured Pruning"); torch.nn.utils.prune.

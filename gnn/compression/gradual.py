@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from torch import nn
+
 from gnn.compression.context import Compressed, Context
 from gnn.compression.iterative_pruning import prune_further
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
 
 # Fine-tuning has 15 to 30 epochs: five parts of them are three epochs and more each.
 ROUNDS = 5
@@ -23,7 +24,7 @@ class Gradual(SparsitySettings):
 
 
 @register_method(Gradual)
-def prune_gradually(model: GraphModel, settings: Gradual, context: Context) -> Compressed:
+def prune_gradually(model: nn.Module, settings: Gradual, context: Context) -> Compressed:
     """Prune globally to s_k = s * (1 - (1 - k / n)^3) in rounds k = 1 to n = 5, and fine-tune between them.
 
     What was removed stays removed. Between two rounds the model is fine-tuned with the recipe's settings for an n-th of

@@ -18,7 +18,6 @@ from gnn.compression.registry import METHODS, register_method
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.compression.structured import Structured
 from gnn.errors import SettingError
-from gnn.models import GraphModel
 from gnn.quantization.description import Quantization, empty_integer_model
 
 Order = Literal["prune-first", "quantize-first"]
@@ -32,6 +31,7 @@ class Hybrid:
     """
 
     method: ClassVar[str] = "hybrid"
+    can_be_fine_tuned: ClassVar[bool] = False
     pruning: GlobalMagnitude | Structured
     bit_width: int = 8
     order: Order = "prune-first"
@@ -65,18 +65,18 @@ class Hybrid:
         return RangeSettings(self.bit_width, "straight-through", "percentile")
 
 
-def _pruned(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
+def _pruned(model: nn.Module, settings: Hybrid, context: Context) -> Compressed:
     if settings.order == "quantize-first":
         return Compressed(model, Masks())
     return METHODS[settings.pruning.method].compress(model, settings.pruning, context)
 
 
-def _check(model: GraphModel, settings: Hybrid, context: Context) -> None:
+def _check(model: nn.Module, settings: Hybrid, context: Context) -> None:
     empty_integer_model(_pruned(model, settings, context).model, by_range(settings.bit_width, context))
 
 
 @register_method(Hybrid, _check)
-def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) -> Compressed:
+def prune_and_quantize(model: nn.Module, settings: Hybrid, context: Context) -> Compressed:
     """Prune and quantize a trained model, and fine-tune it after each with the recipe's settings.
 
     Fine-tuning after quantization is quantization-aware, and removed weights stay removed: zero is a code of every
@@ -98,13 +98,13 @@ def prune_and_quantize(model: GraphModel, settings: Hybrid, context: Context) ->
     return on_integers(compressed, quantization)
 
 
-def _structure(start: GraphModel, quantization: Quantization, settings: Hybrid) -> Callable[[], GraphModel]:
+def _structure(start: nn.Module, quantization: Quantization, settings: Hybrid) -> Callable[[], nn.Module]:
     fresh = copy.deepcopy(start)
     return lambda: quantization.apply(copy.deepcopy(fresh), settings.quantizer.quantizer)
 
 
 def _train(
-    model: GraphModel, masks: Masks, training: TrainingContext, settings: Hybrid, quantization: Quantization
+    model: nn.Module, masks: Masks, training: TrainingContext, settings: Hybrid, quantization: Quantization
 ) -> Retrained:
     """Both rounds of fine-tuning; its time is that of both."""
     recipe, before_s = training.recipe.fine_tuning, 0.0

@@ -10,6 +10,7 @@ from gnn.compression.channel_groups import ChannelGroup
 from gnn.compression.context import TrainingContext
 from gnn.compression.prunable import prunable_parameters
 from gnn.determinism import deterministic
+from gnn.models import on_task
 
 
 def magnitude_importance(model: nn.Module, groups: Sequence[ChannelGroup]) -> list[Tensor]:
@@ -41,7 +42,8 @@ def taylor_importance(model: Any, groups: Sequence[ChannelGroup], training: Trai
     weights = _weights(model)
     batches = []
     with deterministic(training.seed):
-        for loss in model.losses(task, model.prepare(task), training.recipe.training.batch_size):
+        asked = on_task(model, task)
+        for loss in asked.losses(task, asked.prepare(task), training.recipe.training.batch_size):
             gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True)
             change = {
                 name: weight.detach() * gradient

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from torch import nn
+
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude, prune_globally
 from gnn.compression.masks import Masks
@@ -11,7 +13,6 @@ from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.errors import SettingError
-from gnn.models import GraphModel
 from gnn.training import fit
 
 
@@ -52,7 +53,7 @@ def _as_the_paper_prints(rate: float) -> str:
 
 
 @register_method(L2)
-def regularize(model: GraphModel, settings: L2, context: Context) -> Compressed:
+def regularize(model: nn.Module, settings: L2, context: Context) -> Compressed:
     """Train from scratch with the rate as weight decay in place of the recipe's; then prune globally, if asked.
 
     Every step g' = g + rate * w takes the place of the gradient g, biases and normalisation included, as in

@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, get_args
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.iterative_pruning import prune_further
@@ -13,9 +13,7 @@ from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
 from gnn.compression.retraining import Retrained, remember_retrained
-from gnn.determinism import deterministic
 from gnn.errors import SettingError
-from gnn.models import GraphModel
 from gnn.training import fit
 
 Start = Literal["init", "early", "random", "one-shot"]
@@ -50,7 +48,7 @@ class LotteryTicket(SparsitySettings):
 
 
 @register_method(LotteryTicket)
-def find_ticket(model: GraphModel, settings: LotteryTicket, context: Context) -> Compressed:
+def find_ticket(model: nn.Module, settings: LotteryTicket, context: Context) -> Compressed:
     """Find a mask, set the weights under it back and train them in full, with the recipe of the dense model.
 
     Every round zeroes the same share p of the remaining weights, the smallest in magnitude over the whole model, sets
@@ -67,13 +65,13 @@ def find_ticket(model: GraphModel, settings: LotteryTicket, context: Context) ->
     return _remembered_ticket(model, settings, context).compressed
 
 
-def _remembered_ticket(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
+def _remembered_ticket(model: nn.Module, settings: LotteryTicket, context: Context) -> Retrained:
     what = {"method": LotteryTicket.method, "sparsity": float(settings.sparsity), "start": settings.start}
     find = _draw_anew if settings.start == "random" else _iterate
     return remember_retrained(context.training, what, lambda: find(model, settings, context))
 
 
-def _iterate(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
+def _iterate(model: nn.Module, settings: LotteryTicket, context: Context) -> Retrained:
     training = context.training
     start = _early_state(training) if settings.start == "early" else training.initial().state_dict()
     first, *later = (settings.sparsity,) if settings.start == "one-shot" else sparsity_of_rounds(settings.sparsity)
@@ -110,10 +108,9 @@ def _early_state(training: TrainingContext) -> dict[str, Tensor]:
     return state
 
 
-def _draw_anew(model: GraphModel, settings: LotteryTicket, context: Context) -> Retrained:
+def _draw_anew(model: nn.Module, settings: LotteryTicket, context: Context) -> Retrained:
     ticket = _remembered_ticket(model, replace(settings, start="init"), context)
-    with deterministic(context.training.seed + RANDOM_SEED_OFFSET):
-        fresh = type(model)(model.settings)
+    fresh = context.training.initial(context.training.seed + RANDOM_SEED_OFFSET)
     return _train_from(fresh.state_dict(), ticket.masks, context.training, ticket.extra_training_s)
 
 

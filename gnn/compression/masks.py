@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from gnn.models import GraphModel, unwrapped_model
+from gnn.models import unwrapped_model
 from gnn.tasks import Task
 from gnn.training import Fitted, fit
 from gnn.training_settings import TrainingSettings
@@ -41,6 +41,6 @@ def harden_masks(model: nn.Module, targets: list[tuple[str, nn.Module, str]]) ->
     return masks
 
 
-def fine_tune(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
+def fine_tune(model: nn.Module, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
     """Train the remaining weights; the masks are applied after every step, so no pruned weight comes back."""
     return fit(model, task, settings, seed, after_step=lambda: masks.apply(model))

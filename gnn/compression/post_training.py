@@ -20,6 +20,7 @@ class PostTraining:
     """Bits of a code; raises `SettingError` out of range."""
 
     method: ClassVar[str] = "post-training"
+    can_be_fine_tuned: ClassVar[bool] = False
     bit_width: int = 8
 
     def __post_init__(self) -> None:

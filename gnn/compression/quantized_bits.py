@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn.layers import CsrMatrix
-from gnn.models import unwrapped_model
+from gnn.models import on_task, unwrapped_model
 from gnn.quantization.integer_layers import IntegerProduct
 from gnn.quantization.integer_model import integer_weights
 from gnn.quantization.learned_quantizer import NodeQuantizer
@@ -71,7 +71,8 @@ class _Watch:
             if isinstance(module, IntegerProduct) or name in in_fp32
         ]
         self.model.eval()
-        self.model.outputs(task, self.model.prepare(task), "test")
+        asked = on_task(self.model, task)
+        asked.outputs(task, asked.prepare(task), "test")
         for hook in hooks:
             hook.remove()
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.masks import Masks
 from gnn.compression.retraining import Retrained, remember_retrained
-from gnn.models import MODELS, GraphModel
+from gnn.models import MODELS
 from gnn.quantization.description import Quantization
 from gnn.quantization.integer_model import integer_weights, untouched_layers
 from gnn.training import ParameterGroups, fit, one_group
@@ -19,10 +19,10 @@ from gnn.training import ParameterGroups, fit, one_group
 class QuantizedTraining:
     """How a model is trained: from `structure`, a model with its quantizers, with Adam's groups and a penalty."""
 
-    structure: Callable[[], GraphModel]
+    structure: Callable[[], nn.Module]
     quantization: Quantization
     parameter_groups: ParameterGroups = one_group
-    penalty: Callable[[GraphModel], Callable[[], Tensor] | None] = lambda _model: None
+    penalty: Callable[[nn.Module], Callable[[], Tensor] | None] = lambda _model: None
 
 
 def train_quantized(training: TrainingContext, how: QuantizedTraining, what: Mapping[str, Any]) -> Compressed:

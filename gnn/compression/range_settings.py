@@ -1,7 +1,7 @@
 """The six variants of quantization-aware training, which Degree-Quant has as well."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from gnn.errors import SettingError
 from gnn.quantization.fake_quantize import Gradient, require_bit_width, require_gradient
@@ -29,6 +29,7 @@ class RangeSettings:
     Source: the paper, section 2.5.1; Degree-Quant, reddit_binary/main.py, for the numbers.
     """
 
+    can_be_fine_tuned: ClassVar[bool] = False
     bit_width: int = 8
     gradient: Gradient = "straight-through"
     tracking: Tracking = "absolute"

@@ -15,7 +15,8 @@ from gnn.registry import Registry
 class CompressionSettings(Protocol):
     """A frozen dataclass of one method's settings, registered by its `method` name.
 
-    A case id has `id_method` in its place where the settings have one.
+    A case id has `id_method` in its place where the settings have one. `can_be_fine_tuned`, True where the settings do
+    not say, is whether what the method leaves can be trained on.
     """
 
     method: ClassVar[str]

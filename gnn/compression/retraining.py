@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from gnn.artifacts import Artifact
 from gnn.compression.context import Compressed, TrainingContext
 from gnn.compression.masks import Masks
 from gnn.compression.registry import METHODS
-from gnn.models import GraphModel
 from gnn.source_code import source_sha256
 from gnn.training import Fitted, Validation
 
@@ -22,7 +23,7 @@ class Retrained:
     `extra_training_s` are the CPU seconds of all training that was needed for it besides that of the dense model.
     """
 
-    model: GraphModel
+    model: nn.Module
     masks: Masks
     fitted: Fitted
     extra_training_s: float
@@ -37,7 +38,7 @@ def remember_retrained(
     training: TrainingContext,
     what: Mapping[str, Any],
     build: Callable[[], Retrained],
-    structure: Callable[[], GraphModel] | None = None,
+    structure: Callable[[], nn.Module] | None = None,
 ) -> Retrained:
     """Read what `build` gave before from the artifact store, or build it.
 
@@ -64,7 +65,7 @@ def _to_artifact(retrained: Retrained) -> Artifact:
     return Artifact({**retrained.model.state_dict(), **masks}, {name: repr(fact) for name, fact in facts.items()})
 
 
-def _from_artifact(model: GraphModel, artifact: Artifact) -> Retrained:
+def _from_artifact(model: nn.Module, artifact: Artifact) -> Retrained:
     facts = artifact.facts
     state = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith(_MASK)}
     model.load_state_dict(state)

@@ -14,7 +14,6 @@ from torch.nn.utils.weight_norm import WeightNorm
 from torch.optim.swa_utils import AveragedModel
 
 from gnn.errors import SettingError
-from gnn.models.registry import GraphModel
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -44,17 +43,14 @@ def bare_model(model: Model) -> Model:
     return _refuse(model, lambda path, module: (*_hooked(path, module), *_unlike_built(path, module)))
 
 
-def runnable_model(model: GraphModel) -> GraphModel:
+def runnable_model(model: Model) -> Model:
     """The unwrapped model, ready to be trained and to be run on a task.
 
-    Raises `SettingError` for anything else than a `GraphModel` with its numbers in memory, and for weights that hooks
-    make: they do so when their own layer is called, and a layer that reads the weights of another, as the spline
-    convolution does, would see stale ones.
+    Raises `SettingError` for numbers that are not in memory, and for weights that hooks make: they do so when their own
+    layer is called, and a layer that reads the weights of another, as the spline convolution does, would see stale
+    ones.
     """
-    bare = _refuse(model, _hooked)
-    if not isinstance(bare, GraphModel):
-        raise SettingError(f"{type(bare).__name__} is no GraphModel of gnn.models; give the model itself")
-    return _with_numbers(bare)
+    return _with_numbers(_refuse(model, _hooked))
 
 
 def fp32_model(model: Model) -> Model:

@@ -27,6 +27,11 @@ class NodeClassifier(GraphModel):
         return self(inputs)
 
 
+def fewest_nodes(model: nn.Module) -> int:
+    """The nodes that a training batch must have: batch normalisation of nodes cannot learn from a single one."""
+    return 2 if any(isinstance(module, nn.BatchNorm1d) for module in model.modules()) else 0
+
+
 class GraphClassifier(GraphModel):
     """A model whose `forward(batch)` gives the logits of a batch of graphs, [graphs, classes]."""
 
@@ -40,9 +45,8 @@ class GraphClassifier(GraphModel):
             yield functional.cross_entropy(self(batch), batch.labels)
 
     def training_batches(self, task: GraphClassification, batch_size: int | None) -> Iterator[GraphBatch]:
-        """The task's shuffled batches; batch normalisation of nodes cannot learn from a single one."""
-        normalises = any(isinstance(module, nn.BatchNorm1d) for module in self.modules())
-        return task.shuffled_batches(batch_size or len(task.split.train), fewest_nodes=2 if normalises else 0)
+        """The task's shuffled batches."""
+        return task.shuffled_batches(batch_size or len(task.split.train), fewest_nodes(self))
 
     def outputs(self, task: GraphClassification, inputs: dict[str, GraphBatch], part: str) -> Tensor:
         """Logits of the graphs of one part."""

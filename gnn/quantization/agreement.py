@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.determinism import deterministic
-from gnn.models import GraphModel, unwrapped_model
+from gnn.models import on_task, unwrapped_model
 from gnn.tasks import Task
 
 
@@ -34,17 +34,18 @@ class Agreement:
         )
 
 
-def agreement(integer: GraphModel, simulated: GraphModel, task: Task) -> Agreement:
+def agreement(integer: nn.Module, simulated: nn.Module, task: Task) -> Agreement:
     """Compare the logits of both models on the test part of a task."""
     return Agreement.of(_logits(integer, task), _logits(simulated, task))
 
 
 @torch.no_grad()
-def _logits(model: GraphModel, task: Task) -> Tensor:
+def _logits(model: nn.Module, task: Task) -> Tensor:
     model = unwrapped_model(model)
     with deterministic(seed=0):
         model.eval()
-        return model.outputs(task, model.prepare(task), "test")
+        asked = on_task(model, task)
+        return asked.outputs(task, asked.prepare(task), "test")
 
 
 def _classes(logits: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from gnn.errors import SettingError
 from gnn.layers.rules import axis_of_outputs, quantized
-from gnn.models import GraphModel, bare_model
+from gnn.models import bare_model, on_task
 from gnn.quantization import layers as _layers  # noqa: F401  (registers its counterparts)
 from gnn.quantization import pyg_layers as _pyg_layers  # noqa: F401  (registers its counterparts)
 from gnn.quantization.product import Product
@@ -137,7 +137,7 @@ def _of_quantizer(model: nn.Module, name: str) -> bool:
 
 
 @torch.no_grad()
-def nonnegative_inputs(model: GraphModel, task: Task) -> tuple[str, ...]:
+def nonnegative_inputs(model: nn.Module, task: Task) -> tuple[str, ...]:
     """The linear layers of a plain model whose inputs are never negative on the validation part, as after a ReLU."""
     smallest: dict[str, float] = {}
     hooks = []
@@ -150,7 +150,8 @@ def nonnegative_inputs(model: GraphModel, task: Task) -> tuple[str, ...]:
 
             hooks.append(layer.register_forward_pre_hook(watch))
     model.eval()
-    model.outputs(task, model.prepare(task), "validation")
+    asked = on_task(model, task)
+    asked.outputs(task, asked.prepare(task), "validation")
     for hook in hooks:
         hook.remove()
     return tuple(sorted(name for name, value in smallest.items() if value >= 0))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from gnn.errors import SettingError
 from gnn.layers.rules import lower
-from gnn.models import GraphModel, fp32_model, unwrapped_model
+from gnn.models import fp32_model, on_task, unwrapped_model
 from gnn.runtime.kernels import KERNEL, Kernel
 from gnn.runtime.peepholes import fuse
 from gnn.tasks import Task
@@ -121,7 +121,7 @@ def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, A
         )
 
 
-def compile_inference(model: GraphModel, task: Task) -> Inference:
+def compile_inference(model: nn.Module, task: Task) -> Inference:
     """A function without arguments that computes what the task asks of its test part, for nodes of the whole graph.
 
     Everything that depends on structure and weights alone is done here, once; what is left is what a server would
@@ -130,16 +130,17 @@ def compile_inference(model: GraphModel, task: Task) -> Inference:
     return _inference(lowered(fp32_model(model)), task, fused=True)
 
 
-def model_inference(model: GraphModel, task: Task) -> Inference:
+def model_inference(model: nn.Module, task: Task) -> Inference:
     """The same by the model's own forward pass as it stands."""
     model = unwrapped_model(model)
     model.eval()
     return _inference(model, task, fused=False)
 
 
-def _inference(model: GraphModel, task: Task, *, fused: bool) -> Inference:
-    inputs = model.prepare(task)
-    infer = torch.inference_mode()(lambda: model.infer(task, inputs))
+def _inference(model: nn.Module, task: Task, *, fused: bool) -> Inference:
+    asked = on_task(model, task)
+    inputs = asked.prepare(task)
+    infer = torch.inference_mode()(lambda: asked.infer(task, inputs))
     if fused:
         # One pass shows what the model's forward is given, whatever the kind of task.
         calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []

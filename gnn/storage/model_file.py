@@ -13,7 +13,7 @@ from gnn.atomic_file import AnyPath, replace_file
 from gnn.compression.prunable import prunable_parameters
 from gnn.errors import SettingError, StorageError, UnknownNameError
 from gnn.layers.resize import layer_sizes, take_sizes, take_tensors
-from gnn.models import MODELS, GraphModel, bare_model, build_model, settings_mapping
+from gnn.models import MODELS, GraphModel, RegisteredModel, bare_model, build_model, settings_mapping
 from gnn.quantization.description import Quantization, empty_integer_model
 from gnn.quantization.integer_model import integer_weights
 from gnn.storage.codec import LARGEST_EXPANSION
@@ -55,8 +55,8 @@ def save(
     refuses, and `StorageError` for a model that the format or the precision has no room for and for a path that cannot
     be written.
     """
-    if model_name is not None:
-        MODELS[model_name]
+    if model_name is not None and MODELS[model_name].empty is not None:
+        model_name = None  # Its reader builds it.
     model, chosen = bare_model(model), PRECISIONS[precision]
     if model_name is not None and not isinstance(model, GraphModel):
         raise StorageError(f"the model cannot be stored: it is a {type(model).__name__}, which is no GraphModel")
@@ -148,7 +148,9 @@ def _header_of_registered(
     model: nn.Module, model_name: str | None, header: Header, streams: Mapping[str, Stream]
 ) -> Header | None:
     """What a file says of a registered model; None for one without a name that is not just what its settings build."""
-    names = [name for name in MODELS if MODELS[name].build in type(model).__mro__]
+    classes = type(model).__mro__
+    entries = {name: MODELS[name] for name in MODELS}
+    names = [n for n, entry in entries.items() if isinstance(entry, RegisteredModel) and entry.build in classes]
     name = names[0] if model_name is None and len(names) == 1 else model_name
     if name is None or not isinstance(model, GraphModel):
         return None

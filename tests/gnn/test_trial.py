@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 import torch
@@ -66,7 +66,7 @@ def task_of(run_context: RunContext) -> Task:
     return run_context.task("cora-node")
 
 
-def weights(model: GraphModel) -> dict[str, torch.Tensor]:
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
@@ -243,8 +243,8 @@ def test_accuracy_is_that_of_the_model_that_was_read_back(
 ) -> None:
     real = storage.load
 
-    def load_damaged(path: Path) -> storage.LoadedModel:
-        loaded = real(path)
+    def load_damaged(path: Path, **how: Any) -> storage.LoadedModel:  # noqa: ANN401
+        loaded = real(path, **how)
         with torch.no_grad():
             loaded.model.get_parameter("conv2.bias")[0] += 1e-7
         return loaded

@@ -35,7 +35,7 @@ def toy_subject(task: NodeClassification, folder: Path, seed: int = 0, recipe: R
         task=task,
         recipe=recipe,
         seed=seed,
-        initial=lambda: build_small_model(task, seed),
+        initial=lambda other=None: build_small_model(task, seed if other is None else other),
         remember=lambda what, build: store.load_or_build({"toy": seed, **what}, build),
     )
     return ToySubject(model, context)

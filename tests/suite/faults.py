@@ -105,7 +105,8 @@ def lose_a_point(patch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(int(os.environ.get("GNN_FAULT_DRAW", "0")))
 
     def broken(model: GraphModel, case: Case) -> Any:  # noqa: ANN401
-        loaded, file = ship(model, case)
+        shipped: tuple[Any, Any] = ship(model, case)
+        loaded, file = shipped
         outputs = loaded.outputs
 
         def wrong(*arguments: Any) -> torch.Tensor:  # noqa: ANN401
