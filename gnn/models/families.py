@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gnn.models.registry import GraphModel
 from gnn.tasks import GraphBatch, GraphClassification, LinkPrediction, NodeClassification
@@ -40,9 +39,9 @@ class GraphClassifier(GraphModel):
         return {part: task.batch(part) for part in ("validation", "test")}
 
     def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
-        """The mean cross-entropy of one shuffled batch after the other."""
+        """The mean loss of one shuffled batch after the other."""
         for batch in self.training_batches(task, batch_size):
-            yield functional.cross_entropy(self(batch), batch.labels)
+            yield task.objective.loss(self(batch), batch.labels)
 
     def training_batches(self, task: GraphClassification, batch_size: int | None) -> Iterator[GraphBatch]:
         """The task's shuffled batches."""

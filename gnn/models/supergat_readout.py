@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.models.readout_net import READOUT_RECIPE, ReadoutNet, ReadoutNetSettings
@@ -68,9 +67,9 @@ class SuperGatReadout(ReadoutNet):
         return convolution(hidden, batch.sorted_edges, neg_edge_index=pairs)
 
     def losses(self, task: GraphClassification, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
-        """The mean cross-entropy of each shuffled batch, and what its attention says of edges."""
+        """The mean loss of each shuffled batch, and what its attention says of edges."""
         for batch in self.training_batches(task, batch_size):
-            loss = functional.cross_entropy(self(batch), batch.labels)
+            loss = task.objective.loss(self(batch), batch.labels)
             yield loss + self.settings.attention_loss_weight * self._take_attention_loss()
 
     def _take_attention_loss(self) -> Tensor:

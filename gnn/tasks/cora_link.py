@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from gnn.layers.row_sums import rows_with_sum_one
-from gnn.tasks.citation_tensors import CitationTensors
 from gnn.tasks.cora import CORA, load_cora
-from gnn.tasks.link_prediction import LinkPrediction, Links
+from gnn.tasks.link_prediction import LinkPrediction
+from gnn.tasks.link_splits import random_links
 from gnn.tasks.registry import TaskRequest, register_task
 
 VALIDATION_SHARE = 0.05
@@ -25,8 +25,9 @@ def load_cora_link(request: TaskRequest) -> LinkPrediction:
     """
     tensors = load_cora(request.source, request.store)
     generator = torch.Generator().manual_seed(request.seed)
-    train, validation, test = _split_edges(tensors, generator)
-    messages = train.positive if request.protocol == "clean" else _undirected(tensors.edge_index)
+    edges = _undirected(tensors.edge_index)
+    train, validation, test = random_links(edges, tensors.shape[0], (VALIDATION_SHARE, TEST_SHARE), generator)
+    messages = train.positive if request.protocol == "clean" else edges
     return LinkPrediction(
         name=request.name,
         source=request.source.kind,
@@ -44,24 +45,3 @@ def load_cora_link(request: TaskRequest) -> LinkPrediction:
 def _undirected(edge_index: Tensor) -> Tensor:
     """One of the two directions of every edge, [2, edges / 2]."""
     return edge_index[:, edge_index[0] < edge_index[1]]
-
-
-def _split_edges(tensors: CitationTensors, generator: torch.Generator) -> tuple[Links, Links, Links]:
-    edges = _undirected(tensors.edge_index)
-    total, nodes = edges.shape[1], tensors.shape[0]
-    counts = [int(total * VALIDATION_SHARE), int(total * TEST_SHARE)]
-    order = torch.randperm(total, generator=generator)
-    validation, test, train = edges[:, order].split([*counts, total - sum(counts)], dim=1)
-    held_out = _draw_non_edges(edges, nodes, sum(counts), generator)
-    of_validation, of_test = held_out.split(counts, dim=1)
-    of_train = _draw_non_edges(train, nodes, train.shape[1], generator)
-    return Links(train, of_train), Links(validation, of_validation), Links(test, of_test)
-
-
-def _draw_non_edges(edges: Tensor, nodes: int, count: int, generator: torch.Generator) -> Tensor:
-    """Distinct pairs (low, high) that are none of `edges` [2, edges], in random order, [2, count]."""
-    free = torch.triu(torch.ones(nodes, nodes, dtype=torch.bool), diagonal=1)
-    free[edges[0], edges[1]] = False
-    keys = free.flatten().nonzero().flatten()
-    chosen = keys[torch.randperm(len(keys), generator=generator)[:count]]
-    return torch.stack([chosen // nodes, chosen % nodes])

@@ -76,7 +76,7 @@ class DataSearch:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where the data of one task is: `kind` is "root", "download", "planted" or "missing".
+    """Where the data of one task is: `kind` is "root", "download", "planted", "given" or "missing".
 
     `folder` holds the raw files; `reason` says why it is planted or missing.
     """

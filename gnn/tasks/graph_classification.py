@@ -1,30 +1,39 @@
 """The graph-classification task: many graphs, a class per graph."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnn.errors import DatasetError
-from gnn.tasks.fingerprint import fingerprint
+from gnn.tasks.fingerprint import fingerprint, fingerprint_of_data
 from gnn.tasks.graph_collection import GraphBatch, GraphCollection
 from gnn.tasks.node_classification import Split
+from gnn.tasks.objectives import MultiClass, Objective
 from gnn.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch, Data
 
 
 @dataclass(frozen=True, eq=False)
 class GraphClassification(Task):
-    """Graphs that are classified, with their split, loss and metric."""
+    """Graphs that are classified, or whose targets another objective takes, with their split.
+
+    `classes` is how many numbers the objective takes for each graph; `data`, where there is any, are the PyG graphs
+    that the task was made from, with the targets as `y`.
+    """
 
     kind: ClassVar[str] = "graph-classification"
-    score_name: ClassVar[str] = "accuracy"
     collection: GraphCollection
     split: Split
     classes: int
+    objective: Objective = field(default=MultiClass(), kw_only=True)
+    data: "Sequence[Data] | None" = field(default=None, kw_only=True)
 
     @property
     def feature_count(self) -> int:
@@ -33,7 +42,7 @@ class GraphClassification(Task):
 
     @property
     def output_count(self) -> int:
-        """One logit per class."""
+        """One logit per class, or what another objective takes."""
         return self.classes
 
     def batch(self, part: str) -> GraphBatch:
@@ -46,6 +55,14 @@ class GraphClassification(Task):
         A batch with fewer than `fewest_nodes` joins the one before it, or the first one the next. Raises `DatasetError`
         when all training graphs together have fewer.
         """
+        yield from map(self.collection.select, self._deal(batch_size, fewest_nodes))
+
+    def pyg_batches(self, batch_size: int, fewest_nodes: int = 0) -> "Iterator[Batch]":
+        """The batches of `shuffled_batches` in PyG's form, with the targets as `y`."""
+        yield from map(self._pyg_batch, self._deal(batch_size, fewest_nodes))
+
+    def _deal(self, batch_size: int, fewest_nodes: int) -> list[Tensor]:
+        """The numbers of the training graphs of every batch."""
         train, sizes = self.split.train, self.collection.node_pointer.diff()
         if (nodes := int(sizes[train].sum())) < fewest_nodes:
             raise DatasetError(
@@ -58,43 +75,69 @@ class GraphClassification(Task):
                 batches[-1] = torch.cat([batches[-1], graphs])
             else:
                 batches.append(graphs)
-        yield from map(self.collection.select, batches)
+        return batches
+
+    def pyg(self, part: str | None = None) -> "Batch":
+        """All graphs of one part as one batch, in the order of the split; without a part all graphs there are."""
+        if part not in self._pyg:
+            self._pyg[part] = self._pyg_batch(self._all_graphs if part is None else getattr(self.split, part))
+        return self._pyg[part]
+
+    @property
+    def _all_graphs(self) -> Tensor:
+        return torch.arange(len(self.collection.labels))
+
+    @cached_property
+    def _pyg(self) -> "dict[str | None, Batch]":
+        return {}
+
+    def _pyg_batch(self, graphs: Tensor) -> "Batch":
+        # PyG takes seconds to import, and our own models do without.
+        from torch_geometric.data import Batch  # noqa: PLC0415
+
+        return Batch.from_data_list([self._graphs[graph] for graph in graphs.tolist()])
+
+    @cached_property
+    def _graphs(self) -> "Sequence[Data]":
+        from torch_geometric.data import Data  # noqa: PLC0415
+
+        if self.data is not None:
+            return self.data
+        batches = [self.collection.select(graph) for graph in self._all_graphs.split(1)]
+        return [Data(x=batch.features, edge_index=batch.edge_index, y=batch.labels) for batch in batches]
 
     def in_degree(self, part: str | None = None) -> Tensor | None:
         """Incoming edges of every node of one part's graphs."""
         return None if part is None else self.batch(part).adjacency.row_pointer.diff()
 
-    def loss(self, outputs: Tensor, part: str) -> Tensor:
-        """Mean cross-entropy of one part; outputs [graphs of the part, classes]."""
-        return functional.cross_entropy(outputs, self.labels(part))
+    def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:
+        """Those of the objective and, of classes, the share of the most frequent one in the test part.
 
-    def score(self, outputs: Tensor, part: str) -> float:
-        """Share of the graphs of one part whose highest logit is their class."""
-        return float((outputs.argmax(1) == self.labels(part)).double().mean())
+        A model at or below that has learned nothing.
+        """
+        others = super().other_scores(test, validation)
+        if isinstance(self.objective, MultiClass):
+            counts = torch.bincount(self.targets("test"))
+            others["majority_class"] = float(counts.max() / counts.sum())
+        return others
 
-    def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:  # noqa: ARG002
-        """The share of the most frequent class in the test part: a model at or below it has learned nothing."""
-        counts = torch.bincount(self.labels("test"))
-        return {"majority_class": float(counts.max() / counts.sum())}
-
-    def labels(self, part: str) -> Tensor:
-        """The classes of one part's graphs."""
+    def targets(self, part: str) -> Tensor:
+        """The labels of one part's graphs."""
         return self.collection.labels[getattr(self.split, part)]
 
     @cached_property
     def sha256(self) -> str:
         """Fingerprint of every tensor of the task, split included."""
-        return fingerprint(
-            {
-                field.name: getattr(holder, field.name)
-                for holder in (self.collection, self.split)
-                for field in fields(holder)
-            }
-        )
+        if self.data is not None:
+            return fingerprint_of_data(
+                cast("Data", self._pyg_batch(self._all_graphs)), self.objective, vars(self.split)
+            )
+        return fingerprint({**self.collection.tensors, **vars(self.split)})
 
     def to(self, device: str) -> Self:
         """The task with its tensors on another device."""
-        return replace(self, collection=self.collection.to(device), split=self.split.to(device))
+        data = None if self.data is None else [copy.copy(graph).to(device) for graph in self.data]
+        return replace(self, collection=self.collection.to(device), split=self.split.to(device), data=data)
 
     @property
     def inference_batch(self) -> str:

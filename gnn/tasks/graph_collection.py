@@ -20,7 +20,8 @@ class GraphBatch:
 
     The order of edges says nothing. Raises `DatasetError` for an edge of a node that does not exist.
     Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target); node_pointer [graphs + 1], graph i
-    owns the nodes node_pointer[i] to node_pointer[i + 1]; labels [graphs] int64.
+    owns the nodes node_pointer[i] to node_pointer[i + 1]; labels [graphs] int64, or the targets of another objective
+    than multi-class, a row for each graph.
     """
 
     features: Tensor
@@ -69,10 +70,10 @@ class GraphBatch:
 
 @dataclass(frozen=True, eq=False)
 class GraphCollection:
-    """Graphs with a class each, stored one after the other; edges never leave their graph.
+    """Graphs with a class or other targets each, stored one after the other; edges never leave their graph.
 
     Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target) in node numbers of the whole
-    collection, sorted by (target, source); node_pointer, edge_pointer [graphs + 1]; labels [graphs] int64.
+    collection, sorted by (target, source); node_pointer, edge_pointer [graphs + 1]; labels as in `GraphBatch`.
     """
 
     features: Tensor

@@ -1,18 +1,22 @@
 """The link-prediction task: one graph, and pairs of its nodes that are linked or not."""
 
-from dataclasses import dataclass, fields, replace
+import copy
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnn.errors import DatasetError
 from gnn.layers import CsrMatrix
 from gnn.tasks.edge_order import by_link
-from gnn.tasks.fingerprint import fingerprint
-from gnn.tasks.task import Task
+from gnn.tasks.fingerprint import fingerprint, fingerprint_of_data
+from gnn.tasks.objectives import Binary, Objective
+from gnn.tasks.task import PARTS, Task
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +49,11 @@ class LinkPrediction(Task):
 
     Messages may pass over `edge_index` [2, edges] (both directions) only; edges come in any order and are held in that
     of the training links. `graph_edges` is the number of undirected edges before any was hidden. Outputs of models are
-    logits [pairs]. Raises `DatasetError` for an edge of a node that does not exist.
+    logits [pairs]. `data`, where there is one, is the PyG graph that the task was made from, with the edges that
+    messages may pass over and no others. Raises `DatasetError` for an edge of a node that does not exist.
     """
 
     kind: ClassVar[str] = "link-prediction"
-    score_name: ClassVar[str] = "roc_auc"
     features: CsrMatrix
     edge_index: Tensor
     train: Links
@@ -57,6 +61,8 @@ class LinkPrediction(Task):
     test: Links
     graph_edges: int
     classes: int
+    objective: Objective = field(default=Binary("roc_auc"), kw_only=True)
+    data: "Data | None" = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "edge_index", by_link(self.edge_index, self.train.positive, self.nodes))
@@ -104,16 +110,20 @@ class LinkPrediction(Task):
         """Incoming edges of every node, of those that messages may pass over."""
         return torch.bincount(self.edge_index[1], minlength=self.nodes)
 
-    def loss(self, outputs: Tensor, part: str) -> Tensor:
-        """Mean binary cross-entropy of one part; outputs [pairs] are logits."""
-        return functional.binary_cross_entropy_with_logits(outputs, self.links(part).labels)
+    def targets(self, part: str) -> Tensor:
+        """1 for the linked pairs of one part, 0 for the others."""
+        return self.links(part).labels
 
-    def score(self, outputs: Tensor, part: str) -> float:
-        """Area under the ROC curve of one part, the paper's "accuracy" of link prediction."""
-        # scikit-learn takes a second to import, and only this task needs it.
-        from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+    def pyg(self, part: str | None = None) -> "Data":  # noqa: ARG002
+        """The graph with the edges that messages may pass over, whatever the part."""
+        return self._pyg
 
-        return float(roc_auc_score(self.links(part).labels.cpu(), outputs.cpu()))
+    @cached_property
+    def _pyg(self) -> "Data":
+        # PyG takes seconds to import, and our own models do without.
+        from torch_geometric.data import Data  # noqa: PLC0415
+
+        return Data(x=self.features.to_dense(), edge_index=self.edge_index) if self.data is None else self.data
 
     def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:
         """Average precision, and the accuracy at the threshold that is best on the validation pairs."""
@@ -131,12 +141,12 @@ class LinkPrediction(Task):
     @cached_property
     def sha256(self) -> str:
         """Fingerprint of every tensor of the task, split included."""
-        features = self.features
         parts = {
-            f"{part}.{field.name}": getattr(self.links(part), field.name)
-            for part in ("train", "validation", "test")
-            for field in fields(Links)
+            f"{part}.{field.name}": getattr(self.links(part), field.name) for part in PARTS for field in fields(Links)
         }
+        if self.data is not None:
+            return fingerprint_of_data(self.data, self.objective, parts)
+        features = self.features
         return fingerprint(
             {
                 "row_pointer": features.row_pointer,
@@ -156,6 +166,7 @@ class LinkPrediction(Task):
             train=self.train.to(device),
             validation=self.validation.to(device),
             test=self.test.to(device),
+            data=None if self.data is None else copy.copy(self.data).to(device),
         )
 
     @property

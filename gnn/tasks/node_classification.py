@@ -1,17 +1,21 @@
 """The node-classification task: one graph, a class per node."""
 
-from dataclasses import dataclass, fields, replace
+import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gnn.layers import CsrMatrix
 from gnn.tasks.edge_order import require_nodes
-from gnn.tasks.fingerprint import fingerprint
+from gnn.tasks.fingerprint import fingerprint, fingerprint_of_data
+from gnn.tasks.objectives import MultiClass, Objective
 from gnn.tasks.task import Task
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +23,8 @@ class Graph:
     """One graph with sparse node features; the order of its edges says nothing.
 
     Raises `DatasetError` for an edge of a node that does not exist.
-    Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target); labels [nodes] int64.
+    Shapes: features [nodes, channels]; edge_index [2, edges] as (source, target); labels [nodes] int64, or what another
+    objective than multi-class takes as targets.
     """
 
     features: CsrMatrix
@@ -49,13 +54,18 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class NodeClassification(Task):
-    """A graph whose nodes are classified, with its split, loss and metric."""
+    """A graph whose nodes are classified, or whose targets another objective takes, with its split.
+
+    `classes` is how many numbers the objective takes for each node; `data`, where there is one, is the PyG graph that
+    the task was made from.
+    """
 
     kind: ClassVar[str] = "node-classification"
-    score_name: ClassVar[str] = "accuracy"
     graph: Graph
     split: Split
     classes: int
+    objective: Objective = field(default=MultiClass(), kw_only=True)
+    data: "Data | None" = field(default=None, kw_only=True)
 
     @property
     def feature_count(self) -> int:
@@ -64,32 +74,37 @@ class NodeClassification(Task):
 
     @property
     def output_count(self) -> int:
-        """One logit per class."""
+        """One logit per class, or what another objective takes."""
         return self.classes
 
     def in_degree(self, part: str | None = None) -> Tensor:  # noqa: ARG002
         """Incoming edges of every node of the one graph."""
         return torch.bincount(self.graph.edge_index[1], minlength=self.graph.features.shape[0])
 
-    def loss(self, outputs: Tensor, part: str) -> Tensor:
-        """Mean cross-entropy of one part; outputs [nodes of the part, classes]."""
-        return functional.cross_entropy(outputs, self._labels(part))
-
-    def score(self, outputs: Tensor, part: str) -> float:
-        """Share of the nodes of one part whose highest logit is their class."""
-        return float((outputs.argmax(1) == self._labels(part)).double().mean())
-
-    def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:  # noqa: ARG002
-        """Accuracy is all that is reported."""
-        return {}
-
-    def _labels(self, part: str) -> Tensor:
+    def targets(self, part: str) -> Tensor:
+        """The labels of one part's nodes."""
         return self.graph.labels[getattr(self.split, part)]
+
+    def pyg(self, part: str | None = None) -> "Data":  # noqa: ARG002
+        """The whole graph, whatever the part."""
+        return self._pyg
+
+    @cached_property
+    def _pyg(self) -> "Data":
+        # PyG takes seconds to import, and our own models do without.
+        from torch_geometric.data import Data  # noqa: PLC0415
+
+        if self.data is not None:
+            return self.data
+        graph = self.graph
+        return Data(x=graph.features.to_dense(), edge_index=graph.edge_index, y=graph.labels)
 
     @cached_property
     def sha256(self) -> str:
         """Fingerprint of every tensor of the task, split included."""
-        features, split = self.graph.features, self.split
+        if self.data is not None:
+            return fingerprint_of_data(self.data, self.objective, vars(self.split))
+        features = self.graph.features
         return fingerprint(
             {
                 "row_pointer": features.row_pointer,
@@ -97,13 +112,14 @@ class NodeClassification(Task):
                 "value": features.value,
                 "edge_index": self.graph.edge_index,
                 "labels": self.graph.labels,
-                **{field.name: getattr(split, field.name) for field in fields(split)},
+                **vars(self.split),
             }
         )
 
     def to(self, device: str) -> Self:
         """The task with its tensors on another device."""
-        return replace(self, graph=self.graph.to(device), split=self.split.to(device))
+        data = None if self.data is None else copy.copy(self.data).to(device)
+        return replace(self, graph=self.graph.to(device), split=self.split.to(device), data=data)
 
     @property
     def inference_batch(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gnn.artifacts import ArtifactStore
 from gnn.errors import DatasetError, SettingError
@@ -10,6 +11,8 @@ from gnn.tasks.data_source import DataSearch, DataSource, RawDataset, locate
 from gnn.tasks.task import Task
 
 PLANTED_PREFIX = "planted-"
+# The kind of a source whose data the task brings along.
+GIVEN = "given"
 # The kind of a source that was looked for in vain; its reason says where.
 MISSING = "missing"
 PROTOCOLS = ("clean", "paper")
@@ -40,7 +43,21 @@ class RegisteredTask:
     dataset: RawDataset
 
 
-TASKS: Registry[RegisteredTask] = Registry("task")
+class TaskEntry(Protocol):
+    """What a registered name stands for: a loader, and the raw dataset that it reads, None where it needs none."""
+
+    @property
+    def dataset(self) -> RawDataset | None:
+        """The raw files that the task is made from."""
+        ...
+
+    @property
+    def load(self) -> TaskLoader:
+        """Make the task that is requested."""
+        ...
+
+
+TASKS: Registry[TaskEntry] = Registry("task")
 
 
 def register_task(name: str, dataset: RawDataset) -> Callable[[TaskLoader], TaskLoader]:
@@ -55,8 +72,10 @@ def register_task(name: str, dataset: RawDataset) -> Callable[[TaskLoader], Task
 
 def locate_task(name: str, search: DataSearch) -> DataSource:
     """Where the data of the task `name` is (see `gnn.tasks.data_source.locate`), or why it is missing."""
+    if (dataset := TASKS[name].dataset) is None:
+        return DataSource(GIVEN)
     try:
-        return locate(TASKS[name].dataset, search)
+        return locate(dataset, search)
     except DatasetError as error:
         return DataSource(MISSING, reason=str(error))
 

@@ -1,29 +1,34 @@
 """What every task offers to models, training and measurement."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from torch import Tensor
+
+from gnn.tasks.objectives import Objective
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch, Data
 
 PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Task(ABC):
-    """A dataset with one split, a loss and a score; `kind` says which models fit.
+    """A dataset with one split and an objective; `kind` says which models fit.
 
-    `name` has the planted prefix on planted data, `source` is "root", "download" or "planted", and `protocol` the one
-    that decided about split and messages: "paper" only where it differs from "clean". Outputs of a model are always
-    those of one part ("train", "validation" or "test"), in the order of that part.
+    `name` has the planted prefix on planted data, `source` is "root", "download", "planted" or "given", and `protocol`
+    the one that decided about split and messages: "paper" only where it differs from "clean". Outputs of a model are
+    always those of one part ("train", "validation" or "test"), in the order of that part.
     """
 
     kind: ClassVar[str]
-    score_name: ClassVar[str]
     name: str
     source: str
     protocol: str
+    objective: Objective = field(kw_only=True)
 
     @property
     @abstractmethod
@@ -58,16 +63,33 @@ class Task(ABC):
         return None
 
     @abstractmethod
+    def targets(self, part: str) -> Tensor:
+        """What the outputs of one part are compared with, in its order and in the shape that the objective says."""
+
+    @abstractmethod
+    def pyg(self, part: str | None = None) -> "Data | Batch":
+        """What a model that knows nothing of tasks is called with: all that is known of the graphs of one part.
+
+        Features are dense, and edges are in the order in which they were given. Every call returns the same object for
+        the same part; without a part it is one of the whole dataset.
+        """
+
+    @property
+    def score_name(self) -> str:
+        """Which metric the score is."""
+        return self.objective.score_name
+
     def loss(self, outputs: Tensor, part: str) -> Tensor:
         """Mean loss of one part's outputs."""
+        return self.objective.loss(outputs, self.targets(part))
 
-    @abstractmethod
     def score(self, outputs: Tensor, part: str) -> float:
-        """What is called accuracy in records: `score_name` of one part's outputs."""
+        """What is called accuracy in records: `score_name` of one part's outputs; higher is better."""
+        return self.objective.score(outputs, self.targets(part))
 
-    @abstractmethod
-    def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:
+    def other_scores(self, test: Tensor, validation: Tensor) -> dict[str, float]:  # noqa: ARG002
         """Further scores of the test outputs; what must be chosen for them is chosen on the validation outputs."""
+        return self.objective.other_scores(test, self.targets("test"))
 
     @abstractmethod
     def to(self, device: str) -> Self:

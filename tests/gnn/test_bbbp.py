@@ -199,7 +199,7 @@ def test_the_scaffold_split_is_harder_and_the_same_for_every_seed(raw: DataSourc
     assert len({task.sha256 for task in tasks}) == 1
     task = tasks[0]
     assert isinstance(task, GraphClassification)
-    parts = {part: task.labels(part) for part in ("train", "validation", "test")}
+    parts = {part: task.targets(part) for part in ("train", "validation", "test")}
     assert [len(labels) for labels in parts.values()] == [1631, 204, 204]
     positive = [labels.double().mean().item() for labels in parts.values()]
     assert positive == pytest.approx([0.822, 0.549, 0.525], abs=5e-4)

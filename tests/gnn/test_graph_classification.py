@@ -30,7 +30,7 @@ def task() -> GraphClassification:
 def test_a_part_is_in_the_order_of_the_split(task: GraphClassification) -> None:
     batch = task.batch("test")
     assert batch.features.flatten().tolist() == [5.0] * 6 + [4.0] * 5
-    assert task.labels("test").tolist() == batch.labels.tolist() == [1, 0]
+    assert task.targets("test").tolist() == batch.labels.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 6, 100])
