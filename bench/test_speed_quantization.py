@@ -91,7 +91,7 @@ def quantized(settings: Settings, task: GraphClassification) -> Contestant:
         return Contestant(quantization.apply(plain, settings.quantizer))
     protection = DegreeProtection(*settings.protection)
     model = quantization.apply(plain, settings.quantizer, protection)
-    model.register_forward_pre_hook(DrawBeforePass(protection))
+    model.register_forward_pre_hook(DrawBeforePass(protection), with_kwargs=True)
     return Contestant(model)
 
 

@@ -38,7 +38,7 @@ class RunContext:
 
     def source(self, name: str) -> DataSource:
         """Where the data of the task registered as `name` was found; a task of given data has it itself."""
-        return self.sources[name] if TASKS[name].dataset else GIVEN
+        return self.sources[name] if TASKS[name].dataset else DataSource(GIVEN)
 
     def task(self, name: str, seed: int = 0) -> Task:
         """Load the task registered as `name` from where its data was found, with the split of a seed."""

@@ -1,5 +1,6 @@
 """Degree-Quant: quantization-aware training that spares nodes with many incoming edges now and then."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -32,7 +33,7 @@ class DegreeQuant(RangeSettings):
 def _structure(model: nn.Module, settings: DegreeQuant, context: Context) -> nn.Module:
     protection = DegreeProtection(*settings.protection, in_degree=context.training.task.in_degree())
     model = by_range(settings.bit_width, context).apply(model, settings.quantizer, protection)
-    model.register_forward_pre_hook(DrawBeforePass(protection))
+    model.register_forward_pre_hook(DrawBeforePass(protection), with_kwargs=True)
     return model
 
 
@@ -56,21 +57,31 @@ def train_protected(model: nn.Module, settings: DegreeQuant, context: Context) -
 class DrawBeforePass:
     """A hook for the model's forward pass that draws who is protected; unlike a function it is copied with the model.
 
-    It draws for the batch of graphs that the model is given, or for features [nodes, channels] and an edge_index
-    [2, edges] or, for any other input, for the graph of the protection, and in training only.
+    It draws for the batch of graphs that the model is given, ours or PyG's, or for features [nodes, channels], an
+    edge_index [2, edges] and the ascending numbers of the nodes' graphs [nodes] if they are given or, for any other
+    input, for the graph of the protection, and in training only.
     """
 
     def __init__(self, protection: DegreeProtection) -> None:
         self.protection = protection
 
-    def __call__(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
+    def __call__(self, module: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
         """Draw before a pass, as torch calls a forward pre-hook."""
         if not module.training:
             return
-        match arguments:
+        match (*arguments, *keywords.values()):
             case (GraphBatch() as batch, *_):
                 self.protection.draw(batch.adjacency.row_pointer.diff(), batch.node_pointer)
-            case (Tensor() as features, Tensor(dtype=torch.int64, shape=(2, _)) as edge_index, *_):
-                self.protection.draw(torch.bincount(edge_index[1], minlength=len(features)))
+            case (Tensor() as features, Tensor(dtype=torch.int64, shape=(2, _)) as edge_index, *others):
+                graph = [o for o in others if isinstance(o, Tensor) and o.dtype == torch.int64 and o.dim() == 1]
+                sizes = torch.bincount(graph[0]) if graph and len(graph[0]) == len(features) else None
+                self._draw(edge_index, len(features), sizes)
+            case (object(edge_index=Tensor() as edge_index, num_nodes=nodes) as data, *_):
+                pointer = getattr(data, "ptr", None)
+                self._draw(edge_index, nodes, None if pointer is None else pointer.diff())
             case _:
                 self.protection.draw_again()
+
+    def _draw(self, edge_index: Tensor, nodes: int, sizes: Tensor | None) -> None:
+        pointer = None if sizes is None else torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        self.protection.draw(torch.bincount(edge_index[1], minlength=nodes), pointer)

@@ -118,7 +118,7 @@ def _call_by_name(module: nn.Module, task: Task) -> Call:
     """How a module is called, from the names of its forward pass's parameters."""
     kind = type(unwrapped_model(module))
     parameters = list(inspect.signature(kind.forward).parameters.values())[1:]
-    data = task.pyg("test")
+    data: Any = task.pyg("test")
     known = {*data.keys(), *(name for name in _COMPUTED if hasattr(data, _COMPUTED[name]))}
     needed = [
         p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
@@ -130,7 +130,7 @@ def _call_by_name(module: nn.Module, task: Task) -> Call:
             f"{kind.__name__}.forward needs {missing[0]!r}, which the data of {task.name} does not have (it has "
             f"{', '.join(sorted(data.keys()))}); give gnn.Model(call=lambda model, data: ...) that says what it gets"
         )
-    names = [p.name for p in parameters if p.name in known and p.kind is not p.VAR_KEYWORD]
+    names = [p.name for p in parameters if p.name in known and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return lambda model, data: model(**{name: _of(data, name) for name in names})
 
 

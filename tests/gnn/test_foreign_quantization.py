@@ -197,7 +197,7 @@ def test_degrees_protect_the_nodes_of_any_graph() -> None:
     model, example = foreign_model("gat")
     protection = DegreeProtection(1.0, 1.0)
     simulated = Quantization("range", 2).apply(model, protection=protection).train()
-    simulated.register_forward_pre_hook(DrawBeforePass(protection))
+    simulated.register_forward_pre_hook(DrawBeforePass(protection), with_kwargs=True)
     simulated(*example)
     assert protection.rows(len(example[0])).tolist() == list(range(len(example[0])))
 
