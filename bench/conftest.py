@@ -1,37 +1,26 @@
-"""Opens a run of the suite and shows its result."""
+"""Opens a run of the suite and adds its tables to the result."""
 
-import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from bench.inferences import inferences
+from bench import yardsticks  # noqa: F401  (registers the peers of models)
 from bench.matrix import TABLE, TASKS
 from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import has_quantized, pareto_fronts
-from bench.report.terminal import (
-    compared_sentence,
-    cuda_sentence,
-    measuring_sentence,
-    notes,
-    open_questions,
-    snapshot_notes,
-    summary_table,
-    verdict,
-)
-from fixtures.against import against, check_revision
-from fixtures.artifacts import CaseRuns
-from fixtures.measurement import Inferences
+from bench.report.sentences import compared_sentence, cuda_sentence
+from fixtures.against import check_revision
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Record
-from fixtures.results import REPORTED, Reported
-from fixtures.selection import SELECTION, follow_cases
-from fixtures.session import REDDENED, SESSION, BenchSession, open_session
+from fixtures.results import Reported
+from fixtures.selection import follow_cases
+from fixtures.session import SESSION, BenchSession, open_session
 from fixtures.speed import Speed
+from fixtures.terminal import SECTIONS
 from gnn.errors import SettingError
 
 SENTENCES: dict[str, Callable[[Any], str]] = {
@@ -61,86 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
         session.rules.check_metrics()
         session.timing.check_cases(case_ids)
         follow_cases(config, TABLE)
+        config.stash[SECTIONS] = [show_tables]
         if config.option.against is not None:
             check_revision(config.rootpath, config.option.against)
     except SettingError as error:
         raise pytest.UsageError(str(error)) from error
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(
-    terminalreporter: Any,  # noqa: ANN401
-    exitstatus: int,
-    config: pytest.Config,
-) -> Generator[None]:
-    """Print the table and the verdict after all else, and what turned the run red last of all.
-
-    A failure that is one sentence stands there alone; one with a traceback keeps pytest's own section too.
-    """
-    failed = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
-    kept = {kind: terminalreporter.stats.pop(kind) for kind in ("failed", "error") if kind in terminalreporter.stats}
-    for kind, reports in kept.items():
-        if with_traceback := [report for report in reports if only_sentence(report) is None]:
-            terminalreporter.stats[kind] = with_traceback
-    try:
-        return (yield)
-    finally:
-        terminalreporter.stats.update(kept)
-        # Neither Ctrl-C nor an error of a plugin lets all cases run.
-        ended = exitstatus not in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        show(terminalreporter, config, failed, interrupted=not ended)
-
-
-def show(terminalreporter: Any, config: pytest.Config, failed: list[Any], *, interrupted: bool = False) -> None:  # noqa: ANN401
-    """Write everything that a reader of this run has to know; a table that cannot be made takes nothing with it."""
-    try:
-        if config.option.tables:
-            show_tables(terminalreporter, config.stash[REPORTED], config.stash[SESSION])
-    finally:
-        show_verdict(terminalreporter, config, failed, interrupted=interrupted)
-
-
-def show_verdict(terminalreporter: Any, config: pytest.Config, failed: list[Any], *, interrupted: bool) -> None:  # noqa: ANN401
-    """Write a row per case, how the run ended, and every reason."""
-    reported, session = config.stash[REPORTED], config.stash[SESSION]
-    records, write = msgspec.convert(reported["record"], list[Record]), terminalreporter.write_line
-    if records:
-        terminalreporter.section("compressed graph neural networks")
-        snapshots = [] if session.updating else snapshot_notes(records, session.rules.allowances)
-        lines = [*notes(records), *snapshots, *open_questions(records), *ungated(records, reported, session)]
-        write("\n".join([summary_table(records), *lines]))
-        measuring = measuring_sentence(
-            sum(record.measuring_s for record in records), time.monotonic() - session.start_s
-        )
-        write(f"{measuring}; --tables prints more, --results FILE keeps every record")
-    sentences = config.stash.get(REDDENED, [])
-    red = len(failed) + len(sentences)
-    if records or red:
-        asked = len(config.stash[SELECTION].profile_cases)
-        write(verdict(records, red, len(reported["broken"]), session.gate, asked, interrupted=interrupted))
-    elif not config.option.collectonly and not any(reported.values()):
-        write("RED: nothing was selected, so nothing was judged; see -k, -m, --case and --profile")
-    if config.option.against is not None:
-        write(against(config.rootpath, config.option.against, session))
-    for sentence in sentences:
-        write(sentence)
-    for report in failed:
-        write(only_sentence(report) or f"{report.nodeid} broke, see its traceback above")
-
-
-def only_sentence(report: pytest.TestReport | pytest.CollectReport) -> str | None:
-    """What a failure says where it has no traceback, as after `pytest.fail(..., pytrace=False)`; None where it has."""
-    traceback = getattr(report.longrepr, "reprtraceback", None)
-    if traceback is not None and traceback.style == "value":
-        return "\n".join(line for entry in traceback.reprentries for line in entry.lines)
-    return report.longrepr if isinstance(report.longrepr, str) else None
-
-
-def ungated(records: Sequence[Record], reported: Reported, session: BenchSession) -> list[str]:
-    """How many ratios have no accepted one to be compared with, as one sentence; none where all have."""
-    count = sum(len(record.ungated_ratios) for record in records)
-    count += sum(speed["minimum_ratio"] is None for speed in reported["speed"])
-    return [session.timing.ungated_sentence(count)] if count else []
 
 
 def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401
@@ -164,9 +78,3 @@ def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession
     for kind, sentence in SENTENCES.items():
         for found in reported[kind]:
             terminalreporter.write_line(f"{kind}: {sentence(found)}")
-
-
-@pytest.fixture(scope="session", name="inferences")
-def what_is_timed() -> Callable[[CaseRuns], Inferences]:
-    """What is timed of a case: eager, frozen, dense and compressed."""
-    return inferences

@@ -1,6 +1,7 @@
 """The house as the design draws it: imports run one way and never in a circle."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            assert node.level <= (path.parent.name == "fixtures"), f"{path} imports relatively"
+            module = ".".join(filter(None, ("fixtures" * node.level, node.module)))
+            names |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return names
 
 
@@ -57,6 +59,12 @@ def test_imports_run_one_way(package: str) -> None:
     for name, path in found.items():
         upward = {imported.split(".")[0] for imported in imports(path)} & FORBIDDEN[package]
         assert not upward, f"{name} must not import {', '.join(sorted(upward))}"
+
+
+def test_the_plugin_does_not_name_itself() -> None:
+    # It has another name where it is installed.
+    named = re.compile(r"(from|import) fixtures\b|[\"\']fixtures\.")
+    assert not [path for path in modules("fixtures").values() if named.search(path.read_text())]
 
 
 def test_there_is_no_import_cycle() -> None:

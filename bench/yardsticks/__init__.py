@@ -1,8 +1,5 @@
 """What latencies are measured against: plain eager implementations, and the runtimes as they were."""
 
-from collections.abc import Callable
-from typing import Any
-
 from bench.yardsticks.gin import eager_gin
 from bench.yardsticks.gin_reference import reference_gin
 from bench.yardsticks.gnnnet import eager_gnnnet
@@ -13,18 +10,16 @@ from bench.yardsticks.ness import eager_ness
 from bench.yardsticks.ness_reference import reference_ness
 from bench.yardsticks.spline import eager_spline
 from bench.yardsticks.spline_reference import reference_spline
-from gnn.runtime import Inference
+from fixtures.inferences import EAGER, REFERENCE
 
-Yardstick = Callable[[Any, Any], Inference]
-
-EAGER: dict[str, Yardstick] = {
+EAGER |= {
     "gin": eager_gin,
     "gnnnet": eager_gnnnet,
     "hgpsl": eager_hgpsl,
     "ness": eager_ness,
     "spline": eager_spline,
 }
-REFERENCE: dict[str, Yardstick] = {
+REFERENCE |= {
     "gin": reference_gin,
     "gnnnet": reference_gnnnet,
     "hgpsl": reference_hgpsl,

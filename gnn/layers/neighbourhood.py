@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, eye_array
 from torch import Tensor
 
 from gnn.layers.csr_matrix import CsrMatrix
@@ -47,6 +46,9 @@ def pairs_within_four_hops(adjacency: CsrMatrix, chosen: Tensor) -> NodePairs:
 
     Shapes: adjacency [nodes, nodes] with targets as rows; chosen [chosen nodes], pairs are numbered as in there.
     """
+    # Whoever only runs a model that has no such layer needs no SciPy.
+    from scipy.sparse import csr_array, eye_array  # noqa: PLC0415
+
     device = chosen.device
     column, pointer = (part.to("cpu", torch.int32).numpy() for part in (adjacency.column, adjacency.row_pointer))
     edges = csr_array((np.ones(len(column), dtype=bool), column, pointer), shape=adjacency.shape)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from scipy.sparse import issparse
 from torch import Tensor
 
 from gnn.artifacts import Artifact, ArtifactStore
@@ -68,7 +67,7 @@ def _read(source: DataSource) -> CitationTensors:
 
 def _matrix(pickled: bytes) -> Tensor:
     matrix = unpickle_arrays(pickled)
-    return torch.from_numpy(matrix.toarray() if issparse(matrix) else matrix).float()
+    return torch.from_numpy(matrix.toarray() if hasattr(matrix, "toarray") else matrix).float()
 
 
 def _edges(pickled: bytes, nodes: int) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench import test_cuda as module
-from bench.report.terminal import cuda_sentence
+from bench.report.sentences import cuda_sentence
 from bench.test_cuda import measured_on
 from gnn.models import build_model_for
 from gnn.runtime import compile_inference

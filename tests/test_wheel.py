@@ -1,0 +1,171 @@
+"""What is installed: two packages with names of their own, and a plugin that nobody notices who has no cases."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+import torch
+
+from gnn import storage
+from gnn.runtime import compile_inference
+from tests.gnn.five_models import random_model, small_tasks
+
+ROOT = Path(__file__).parents[1]
+BUILT_FROM = ("gnn", "fixtures", "pyproject.toml", "README.md", "LICENSE")
+INSTALLED_AS = {"gnn": "gnn", "fixtures": "pytest_gnn"}
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+
+PLUGIN = 'pytest_plugins = ["pytest_gnn"]\n'
+# Fixtures of the user's own that are called as ours are, and a test that is marked as ours may be.
+TESTS = """
+import pytest
+
+@pytest.fixture
+def measure():
+    return 1
+
+@pytest.fixture
+def judge(measure):
+    return measure + 1
+
+@pytest.fixture
+def gate(judge):
+    return judge + 1
+
+def test_own(gate, tmp_path):
+    assert gate == 3
+
+@pytest.mark.parametrize("number", [3, 1, 2])
+def test_numbers(number, benchmark):
+    benchmark.pedantic(lambda: number, rounds=2)
+"""
+# What reads and runs a model file needs PyTorch, NumPy, safetensors and zstandard, and the filelock that PyTorch needs.
+LOAD = """
+import sys
+from pathlib import Path
+
+NOT_NEEDED = {
+    "pytest", "_pytest", "pytest_benchmark", "xdist", "syrupy", "torch_geometric", "sklearn", "scipy", "rdkit",
+    "psutil", "pynvml", "msgspec", "tabulate",
+}
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in NOT_NEEDED:
+            raise ImportError(f"{name} should not be needed")
+
+sys.meta_path.insert(0, Blocker())
+
+import torch
+import gnn
+from gnn import runtime, storage
+
+folder = Path(sys.argv[1])
+assert Path(gnn.__file__).is_relative_to(sys.argv[2]), gnn.__file__
+task = torch.load(folder / "task.pt", weights_only=False)
+infer = runtime.compile_inference(storage.load(folder / "model").model, task)
+torch.testing.assert_close(infer(), torch.load(folder / "logits.pt"))
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy, since building leaves files beside what it builds from."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for name in BUILT_FROM:
+        source, copy = ROOT / name, folder / "source" / name
+        if source.is_dir():
+            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, copy)
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
+    subprocess.run([*PIP, "wheel", *options, str(folder / "source")], check=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path) -> Path:
+    """The folder that the wheel is installed in, and nothing else."""
+    folder = wheel.parent / "installed"
+    subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--target", str(folder), str(wheel)], check=True)
+    return folder
+
+
+def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A process of Python in somebody else's folder, which finds this project only where it is installed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
+    environment = {**own, "PYTHONPATH": str(installed), "TMPDIR": str(folder)}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_holds_two_packages_and_every_file_of_both(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (facts,) = {name.split("/")[0] for name in archive.namelist()} - set(INSTALLED_AS.values())
+    assert facts.endswith(".dist-info")
+    assert held == {
+        str(Path(package, path.relative_to(ROOT / folder)))
+        for folder, package in INSTALLED_AS.items()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_nothing_loads_by_itself(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+
+
+def shown_and_left(installed: Path, folder: Path, workers: str, conftest: str) -> tuple[list[str], set[str]]:
+    """What a run of somebody's tests prints, without times and folder, and the files that are there then."""
+    folder.mkdir()
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "test_mine.py").write_text(TESTS)
+    done = run(installed, folder, "-m", "pytest", "-n", workers, "-v", "-p", "no:cacheprovider", "--rootdir", ".")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split(" in ")[0] for line in done.stdout.split("--- benchmark")[0].splitlines()]
+    return [line for line in lines if not line.startswith("rootdir: ")], {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_run_without_cases_is_what_it_would_be_without_the_plugin(
+    installed: Path, tmp_path: Path, workers: str
+) -> None:
+    loaded = shown_and_left(installed, tmp_path / "loaded", workers, PLUGIN)
+    assert loaded == shown_and_left(installed, tmp_path / "absent", workers, "")
+    assert any("test_own PASSED" in line or "PASSED test_mine.py::test_own" in line for line in loaded[0])
+
+
+def test_the_options_are_those_of_the_suite(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(PLUGIN)
+    done = run(installed, tmp_path, "-m", "pytest", "--help")
+    assert done.returncode == 0, done.stderr
+    for option in ("--profile", "--case", "--gate", "--seeds", "--results", "--against"):
+        assert f"\n  {option}" in done.stdout, option
+    assert "--tables" not in done.stdout
+
+
+def test_the_folder_may_be_loaded_under_both_names(tmp_path: Path) -> None:
+    (tmp_path / "pytest_gnn").symlink_to(ROOT / "fixtures")
+    (tmp_path / "conftest.py").write_text(PLUGIN)
+    (tmp_path / "test_mine.py").write_text(TESTS)
+    paths = f"{ROOT}{os.pathsep}{tmp_path}"
+    done = run(Path(paths), tmp_path, "-m", "pytest", "-q", "-p", "fixtures.plugin", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_model_file_runs_where_nothing_is_installed_that_only_measures(installed: Path, tmp_path: Path) -> None:
+    task = small_tasks()["gin"]
+    model = random_model("gin", task)
+    storage.save(model, tmp_path / "model", model_name="gin", task=task.name)
+    torch.save(task, tmp_path / "task.pt")
+    torch.save(compile_inference(model, task)(), tmp_path / "logits.pt")
+    done = run(installed, tmp_path, "-c", LOAD, str(tmp_path), str(installed))
+    assert done.returncode == 0, done.stderr
