@@ -1,5 +1,7 @@
 """Links of anybody's graph: held-out ones are no messages, pairs beside them are none, both repeat for a seed."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from gnn.errors import DatasetError
 from gnn.tasks import PARTS, LinkPrediction, link_task
 from gnn.tasks.given_splits import SplitFunction
 from gnn.tasks.link_splits import draw_non_links
-from tests.gnn.given_graphs import some_graph
+from tests.gnn.given_graphs import pyg_of, some_graph
 
 
 def keys(pairs: Tensor) -> set[tuple[int, int]]:
@@ -23,7 +25,7 @@ def parts_of(task: LinkPrediction) -> dict[str, set[tuple[int, int]]]:
     return {part: keys(task.links(part).positive) for part in PARTS}
 
 
-def at(data: Data, seed: int, split: SplitFunction | None = None, metric: str | None = None) -> LinkPrediction:
+def at(data: Any, seed: int, split: SplitFunction | None = None, metric: str | None = None) -> LinkPrediction:  # noqa: ANN401
     task = link_task("links", data, split=split, metric=metric).at(seed)
     assert isinstance(task, LinkPrediction)
     return task
@@ -40,7 +42,7 @@ def test_every_link_is_in_one_part_and_messages_are_those_of_training(nodes: int
     parts, every = parts_of(task), {pair for pair in keys(data.edge_index) if pair[0] != pair[1]}
     assert sum(map(len, parts.values())) == len(every) == len(set.union(*parts.values())) == task.graph_edges
     assert [len(parts[part]) for part in ("validation", "test")] == [int(len(every) * share) for share in (0.05, 0.1)]
-    pyg = task.pyg("test")
+    pyg = pyg_of(task, "test")
     assert keys(pyg.edge_index) == keys(task.edge_index) == parts["train"]
     assert torch.equal(pyg.edge_index, data.edge_index[:, pyg.edge_weight])
     assert bool((pyg.edge_weight.diff() > 0).all())
@@ -64,14 +66,14 @@ def test_a_function_of_the_seed_names_edges_in_either_direction() -> None:
     joins = data.edge_index[0] != data.edge_index[1]
     assert parts_of(task)["train"] == keys(data.edge_index[:, joins & (link % 7 > 2)])
     assert parts_of(task)["validation"] == keys(data.edge_index[:, joins & (link % 7 == 1)])
-    assert keys(task.pyg().edge_index) == parts_of(task)["train"]
-    with pytest.raises(DatasetError, match=r"examples of the links of links are in both the train and the test part"):
+    assert keys(pyg_of(task).edge_index) == parts_of(task)["train"]
+    with pytest.raises(DatasetError, match=r"examples of links are in both the train and the test part"):
         link_task("links", data, split=split).at(1)
 
 
 def test_what_names_held_out_edges_does_not_reach_the_model() -> None:
     data = some_graph(edge_label_index=torch.zeros(2, 4, dtype=torch.int64), edge_label=torch.ones(4))
-    pyg = at(data, 0, metric="average_precision").pyg("validation")
+    pyg = pyg_of(at(data, 0, metric="average_precision"), "validation")
     assert set(pyg.to_dict()) == {"x", "edge_index", "y", "edge_weight", "edge_attr"}
     assert len(pyg.edge_attr) == len(pyg.edge_weight) == pyg.num_edges < data.num_edges
 
@@ -119,7 +121,7 @@ def directed_graph() -> Data:
         (tiny_graph(), "the validation part of links is empty: 7 links are too few for (0.85, 0.05, 0.1)"),
     ],
 )
-def test_a_graph_without_enough_links_is_refused(data: Data, message: str) -> None:
+def test_a_graph_without_enough_links_is_refused(data: Any, message: str) -> None:  # noqa: ANN401
     with pytest.raises(DatasetError) as caught:
         link_task("links", data)
     assert str(caught.value) == message

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import HeteroData
 
 from gnn.errors import GnnError
 from gnn.models import build_model_for
 from gnn.tasks import MultiClass, graph_task, link_task, node_task
-from tests.gnn.given_graphs import NODES, some_graph, some_graphs
+from tests.gnn.given_graphs import NODES, pyg_of, some_graph, some_graphs
 
 EVERY, NONE = torch.ones(NODES, dtype=torch.bool), torch.zeros(NODES, dtype=torch.bool)
 NUMBER = torch.arange(NODES)
@@ -20,7 +20,7 @@ def node(options: dict[str, Any] | None = None, **more: Any) -> Callable[[], obj
     return lambda: node_task("papers", some_graph(**more), **(options or {}))
 
 
-def changed(change: Callable[[Data], object], kind: Callable[..., object] = node_task) -> Callable[[], object]:
+def changed(change: Callable[[Any], object], kind: Callable[..., object] = node_task) -> Callable[[], object]:
     def build() -> object:
         data = some_graph()
         change(data)
@@ -29,7 +29,7 @@ def changed(change: Callable[[Data], object], kind: Callable[..., object] = node
     return build
 
 
-def graphs(change: Callable[[list[Data]], object]) -> Callable[[], object]:
+def graphs(change: Callable[[list[Any]], object]) -> Callable[[], object]:
     def build() -> object:
         given = some_graphs()
         change(given)
@@ -42,7 +42,7 @@ def fixed(*parts: object) -> Callable[[], object]:
     return node({"split": lambda _: parts})
 
 
-def setting(name: str, value: object) -> Callable[[Data], object]:
+def setting(name: str, value: object) -> Callable[[Any], object]:
     return lambda data: data.update({name: value})
 
 
@@ -164,7 +164,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         r"the data of papers: adj is a Tensor, which has no",
     ),
     (
-        lambda: node_task("papers", HeteroData()),
+        lambda: node_task("papers", HeteroData()),  # pyright: ignore[reportArgumentType]
         r"the data of papers is a HeteroData, expected a torch_geometric.data.Dat",
     ),
     (
@@ -225,9 +225,9 @@ def test_graphs_without_features_are_for_plain_modules_only() -> None:
         graph.num_nodes = graph.num_nodes
         del graph.x
     task = graph_task("molecules", given).at(0)
-    assert (task.feature_count, task.pyg("test").num_nodes) == (0, int(task.pyg("test").ptr[-1]))
+    assert (task.feature_count, pyg_of(task, "test").num_nodes) == (0, int(pyg_of(task, "test").ptr[-1]))
     with pytest.raises(GnnError, match="must be whole numbers from 1 on"):
         build_model_for("gin", task)
     papers = some_graph()
     del papers.x
-    assert node_task("papers", papers).at(0).pyg().num_nodes == NODES
+    assert pyg_of(node_task("papers", papers).at(0)).num_nodes == NODES

@@ -24,6 +24,7 @@ from gnn.tasks import (
     DataSource,
     GivenTask,
     GraphClassification,
+    LinkPrediction,
     MultiClass,
     NodeClassification,
     Task,
@@ -35,7 +36,7 @@ from gnn.tasks import (
 )
 from gnn.training import evaluate, fit
 from gnn.training_settings import TrainingSettings
-from tests.gnn.given_graphs import NODES, some_graph, some_graphs
+from tests.gnn.given_graphs import NODES, pyg_of, some_graph, some_graphs
 
 SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 SHORT = TrainingSettings(learning_rate=0.03, weight_decay=0.0, epochs=30, patience=30, batch_size=32)
@@ -68,7 +69,7 @@ def test_masks_are_the_parts_and_do_not_reach_the_model() -> None:
     for part, mask in zip(PARTS, (data.train_mask, data.val_mask, data.test_mask), strict=True):
         assert parts_of(task)[part] == mask.nonzero().flatten().tolist()
         assert torch.equal(task.targets(part), data.y[mask])
-    assert set(task.pyg().to_dict()) == {"x", "edge_index", "y", "edge_weight", "edge_attr"}
+    assert set(pyg_of(task).to_dict()) == {"x", "edge_index", "y", "edge_weight", "edge_attr"}
     assert all(data[key] is value for key, value in before.items())
     assert len(data.to_dict()) == len(before)
 
@@ -141,14 +142,14 @@ def test_the_same_part_is_the_same_object(given_task: GivenTask, device: str) ->
     task = given_task.at(0)
     moved = task.to(device)
     for part in (None, *PARTS):
-        assert task.pyg(part) is task.pyg(part)
-        assert moved.pyg(part) is moved.pyg(part)
-        assert {value.device.type for value in moved.pyg(part).to_dict().values()} == {device}
+        assert pyg_of(task, part) is pyg_of(task, part)
+        assert pyg_of(moved, part) is pyg_of(moved, part)
+        assert {value.device.type for value in pyg_of(moved, part).to_dict().values()} == {device}
     assert moved.sha256 == task.sha256
 
 
 def test_edges_stay_in_the_users_order() -> None:
-    pyg = EVERY_KIND[0].at(0).pyg("train")
+    pyg = pyg_of(EVERY_KIND[0].at(0), "train")
     assert all(torch.equal(pyg[key], MASKED[key]) for key in ("x", "edge_index", "edge_weight", "edge_attr"))
 
 
@@ -156,11 +157,12 @@ def test_graphs_of_a_part_are_one_batch_in_the_order_of_the_split() -> None:
     task = EVERY_KIND[2].at(1)
     for part in PARTS:
         numbers = parts_of(task)[part]
-        expected, batch = Batch.from_data_list([GRAPHS[number] for number in numbers]), task.pyg(part)
+        expected: Any = Batch.from_data_list([GRAPHS[number] for number in numbers])
+        batch = pyg_of(task, part)
         assert set(batch.to_dict()) == set(expected.to_dict())
         assert all(torch.equal(batch[key], value) for key, value in expected.to_dict().items())
         assert torch.equal(task.targets(part), expected.y)
-    assert task.pyg().num_graphs == len(GRAPHS)
+    assert pyg_of(task).num_graphs == len(GRAPHS)
 
 
 @pytest.mark.parametrize(("batch_size", "fewest_nodes"), [(1, 0), (1, 2), (8, 2), (100, 0)])
@@ -170,7 +172,7 @@ def test_batches_are_dealt_as_those_of_our_own_models(batch_size: int, fewest_no
     with deterministic(5):
         own = list(task.shuffled_batches(batch_size, fewest_nodes))
     with deterministic(5):
-        theirs = list(task.pyg_batches(batch_size, fewest_nodes))
+        theirs: list[Any] = list(task.pyg_batches(batch_size, fewest_nodes))
     for batch, pyg in zip(own, theirs, strict=True):
         assert torch.equal(batch.features, pyg.x)
         assert torch.equal(batch.labels, pyg.y)
@@ -179,7 +181,7 @@ def test_batches_are_dealt_as_those_of_our_own_models(batch_size: int, fewest_no
 
 
 def test_the_fingerprint_is_of_everything() -> None:
-    def sha256(data: Data, **options: Any) -> str:  # noqa: ANN401
+    def sha256(data: Any, **options: Any) -> str:  # noqa: ANN401
         return node_task(options.pop("name", "papers"), data, **options).at(0).sha256
 
     plain = sha256(some_graph())
@@ -274,8 +276,8 @@ def test_registered_tasks_keep_their_fingerprints(data_root: Path, name: str, st
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_a_plain_module_can_be_called_with_registered_tasks(name: str, store: ArtifactStore) -> None:
     task = load_task(name, DataSource("planted"), store)
-    pyg = task.pyg("test")
-    assert pyg is task.pyg("test")
+    pyg = pyg_of(task, "test")
+    assert pyg is pyg_of(task, "test")
     assert pyg.x.shape[1] == task.feature_count
     if isinstance(task, GraphClassification):
         own = task.batch("test")
@@ -283,9 +285,9 @@ def test_a_plain_module_can_be_called_with_registered_tasks(name: str, store: Ar
         assert torch.equal(pyg.edge_index, own.edge_index)
         assert torch.equal(pyg.batch, own.graph_of_node)
         assert torch.equal(pyg.y, task.targets("test"))
-        assert replace(task, split=replace(task.split, test=task.split.test[:1])).pyg("test").num_graphs == 1
+        assert pyg_of(replace(task, split=replace(task.split, test=task.split.test[:1])), "test").num_graphs == 1
     else:
+        assert isinstance(task, NodeClassification | LinkPrediction)
+        edges = task.graph.edge_index if isinstance(task, NodeClassification) else task.edge_index
         assert len(pyg.x) == task.statistics["nodes"]
-        assert torch.equal(
-            pyg.edge_index, task.graph.edge_index if isinstance(task, NodeClassification) else task.edge_index
-        )
+        assert torch.equal(pyg.edge_index, edges)
