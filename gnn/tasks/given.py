@@ -236,6 +236,8 @@ def _learnable(task: str, split: Split, objective: Objective, labels: Tensor) ->
                 f"expected {expected} ({len(refused)} labels are not); correct them, or leave these examples out of "
                 "the split"
             )
+        if bool(targets[examples].isnan().all()):
+            raise DatasetError(f"the {part} part of {task} has no label that is known; leave such examples out of it")
         reason = None if part == "train" else objective.undefined(objective.metric, targets[examples])
         if reason:
             raise DatasetError(
