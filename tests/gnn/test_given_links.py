@@ -72,7 +72,8 @@ def test_a_function_of_the_seed_names_edges_in_either_direction() -> None:
 
 
 def test_what_names_held_out_edges_does_not_reach_the_model() -> None:
-    data = some_graph(edge_label_index=torch.zeros(2, 4, dtype=torch.int64), edge_label=torch.ones(4))
+    hidden = torch.zeros(2, 4, dtype=torch.int64)
+    data = some_graph(edge_label_index=hidden, edge_label=torch.ones(4), test_pos_edge_index=hidden)
     pyg = pyg_of(at(data, 0, metric="average_precision"), "validation")
     assert set(pyg.to_dict()) == {"x", "edge_index", "y", "edge_weight", "edge_attr"}
     assert len(pyg.edge_attr) == len(pyg.edge_weight) == pyg.num_edges < data.num_edges

@@ -1,8 +1,6 @@
 """Tasks from anybody's data: parts are what was asked for, and plain modules and our own models learn from them."""
 
-import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric.data import Batch, Data
+from torch_geometric.datasets import FakeDataset
 
 from gnn.artifacts import ArtifactStore
 from gnn.determinism import deterministic
@@ -24,9 +23,9 @@ from gnn.tasks import (
     DataSource,
     GivenTask,
     GraphClassification,
-    LinkPrediction,
     MultiClass,
     NodeClassification,
+    Regression,
     Task,
     graph_task,
     link_task,
@@ -38,7 +37,6 @@ from gnn.training import evaluate, fit
 from gnn.training_settings import TrainingSettings
 from tests.gnn.given_graphs import NODES, pyg_of, some_graph, some_graphs
 
-SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 SHORT = TrainingSettings(learning_rate=0.03, weight_decay=0.0, epochs=30, patience=30, batch_size=32)
 NAN = float("nan")
 
@@ -180,6 +178,18 @@ def test_batches_are_dealt_as_those_of_our_own_models(batch_size: int, fewest_no
     assert min(len(batch.x) for batch in theirs) >= fewest_nodes
 
 
+def test_a_dataset_and_labels_that_are_plain_numbers_are_taken() -> None:
+    dataset: Any = FakeDataset(num_graphs=20, avg_num_nodes=6, edge_dim=2)
+    task = graph_task("fake", dataset).at(0)
+    assert torch.equal(pyg_of(task).edge_attr, torch.cat([graph.edge_attr for graph in dataset]))
+    graphs = some_graphs()
+    for number, graph in enumerate(graphs):
+        graph.y = number / 2
+    numbers = graph_task("heights", graphs).at(0)
+    assert isinstance(numbers.objective, Regression)
+    assert pyg_of(numbers).y.tolist() == [number / 2 for number in range(len(graphs))]
+
+
 def test_the_fingerprint_is_of_everything() -> None:
     def sha256(data: Any, **options: Any) -> str:  # noqa: ANN401
         return node_task(options.pop("name", "papers"), data, **options).at(0).sha256
@@ -257,37 +267,3 @@ def loss_of(model: GraphModel, task: Task) -> float:
 @pytest.mark.parametrize("name", ["ness", "graphsage"])
 def test_link_models_learn_from_given_links(name: str) -> None:
     learns(name, EVERY_KIND[3].at(0))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
-    return ArtifactStore(tmp_path_factory.mktemp("store"))
-
-
-@pytest.mark.parametrize("name", ["cora-node", "cora-link", "proteins", "bbbp", "bbbp-scaffold"])
-def test_registered_tasks_keep_their_fingerprints(data_root: Path, name: str, store: ArtifactStore) -> None:
-    snapshot = next(path for path in sorted(SNAPSHOTS.glob(f"{name}.*.dense.json")))
-    dataset = TASKS[name].dataset
-    assert dataset is not None
-    for seed, sha256 in list(json.loads(snapshot.read_text())["task_sha256"].items())[:2]:
-        assert load_task(name, DataSource("root", data_root / dataset.folder), store, seed=int(seed)).sha256 == sha256
-
-
-@pytest.mark.parametrize("name", sorted(TASKS))
-def test_a_plain_module_can_be_called_with_registered_tasks(name: str, store: ArtifactStore) -> None:
-    task = load_task(name, DataSource("planted"), store)
-    pyg = pyg_of(task, "test")
-    assert pyg is pyg_of(task, "test")
-    assert pyg.x.shape[1] == task.feature_count
-    if isinstance(task, GraphClassification):
-        own = task.batch("test")
-        assert torch.equal(pyg.x, own.features)
-        assert torch.equal(pyg.edge_index, own.edge_index)
-        assert torch.equal(pyg.batch, own.graph_of_node)
-        assert torch.equal(pyg.y, task.targets("test"))
-        assert pyg_of(replace(task, split=replace(task.split, test=task.split.test[:1])), "test").num_graphs == 1
-    else:
-        assert isinstance(task, NodeClassification | LinkPrediction)
-        edges = task.graph.edge_index if isinstance(task, NodeClassification) else task.edge_index
-        assert len(pyg.x) == task.statistics["nodes"]
-        assert torch.equal(pyg.edge_index, edges)
