@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from gnn import storage
-from gnn.compression import FineGrained, GlobalMagnitude, PostTraining, Structured, compress, sparsity_of
+from gnn.compression import FineGrained, GlobalMagnitude, LayerAdaptive, PostTraining, Structured, compress, sparsity_of
 from gnn.determinism import deterministic
 from gnn.quantization.agreement import Agreement
 from gnn.quantization.description import Quantization
@@ -54,6 +54,7 @@ def trained_for_integers(model: nn.Module, example: Example) -> Outcome:
 METHODS = {
     "global": by(GlobalMagnitude(0.5)),
     "fine-grained": by(FineGrained(0.5)),
+    "layer-adaptive": by(LayerAdaptive(0.5)),
     "structured": by(Structured(0.5)),
     "post-training": by(PostTraining(8)),
     "qat": trained_for_integers,
@@ -67,7 +68,7 @@ def test_a_foreign_model_goes_all_the_way(name: str, method: str, tmp_path: Path
     before = copy.deepcopy(model.state_dict())
     small, untouched = METHODS[method](model, example)
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
-    if method in ("global", "fine-grained"):
+    if method in ("global", "fine-grained", "layer-adaptive"):
         assert abs(sparsity_of(small)[0] - 0.5) < 0.05
     elif method == "structured":
         weights = [sum(p.numel() for p in of.parameters() if p.dim() > 1) for of in (small, model)]
