@@ -148,7 +148,10 @@ def _header_of_registered(
     model: nn.Module, model_name: str | None, header: Header, streams: Mapping[str, Stream]
 ) -> Header | None:
     """What a file says of a registered model; None for one without a name that is not just what its settings build."""
-    names = [name for name in MODELS if MODELS[name].build in type(model).__mro__]
+    # A registered model may be made of another one, and one with quantizers is a class made of its own.
+    made_of = type(model).__mro__
+    places = {name: made_of.index(MODELS[name].build) for name in MODELS if MODELS[name].build in made_of}
+    names = [name for name, place in places.items() if place == min(places.values())]
     name = names[0] if model_name is None and len(names) == 1 else model_name
     if name is None or not isinstance(model, GraphModel):
         return None
