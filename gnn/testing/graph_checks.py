@@ -95,7 +95,8 @@ def evaluation_keeps_state(subject: Subject) -> None:
 def gradients(subject: Subject) -> None:
     """A gradient reaches every parameter that takes one, and is finite on odd graphs as well."""
     for name, gradient in _gradients(subject, subject.example)[1].items():
-        require(gradient is not None, f"no gradient reaches {name!r}; use it, or set requires_grad to False")
+        reached = gradient is not None and bool(gradient.any())
+        require(reached, f"no gradient reaches {name!r}; use it, or set requires_grad to False")
     # A single node is too few for batch normalisation.
     for what, example in [("", subject.example), *subject.odd_examples()][:3]:
         with suppress(ValueError, RuntimeError, IndexError):  # Other checks tell what does not run.

@@ -8,7 +8,7 @@ from torch import nn
 from gnn.models import unwrapped_model
 from gnn.tasks import GraphBatch, Task
 from gnn.testing.checks import Check
-from gnn.testing.example import Example, example_of
+from gnn.testing.example import example_of
 from gnn.testing.graph_checks import GRAPH_CHECKS, Subject
 from gnn.testing.service_checks import SERVICE_CHECKS
 from gnn.testing.task_example import example_of_batch, example_of_task
@@ -62,20 +62,22 @@ def check_model(
     Raises:
         SettingError: It cannot be told which arguments are nodes and edges.
     """
-    subject = Subject(*_subject(unwrapped_model(model), example, roles, call))
+    subject = subject_of(model, example, roles, call)
     return (Check.of(name, function, subject) for name, function in MODEL_CHECKS.items())
 
 
-def _subject(
+def subject_of(
     model: nn.Module,
     example: Any,  # noqa: ANN401
-    roles: Mapping[str, str] | None,
-    call: Callable[..., Any] | None,
-) -> tuple[nn.Module, Example]:
+    roles: Mapping[str, str] | None = None,
+    call: Callable[..., Any] | None = None,
+) -> Subject:
+    """The model out of PyTorch's wrappers and its example; arguments are those of `check_model`."""
+    model = unwrapped_model(model)
     if isinstance(example, Task):
-        return model, example_of_task(example)
+        return Subject(model, example_of_task(example))
     if isinstance(example, GraphBatch):
-        return model, example_of_batch(example)
-    if call is None:
-        return model, example_of(model, example, roles)
-    return _Called(model, call), example_of(_Called(model, call), example, roles)
+        return Subject(model, example_of_batch(example))
+    if call is not None:
+        model = _Called(model, call)
+    return Subject(model, example_of(model, example, roles))
