@@ -39,9 +39,19 @@ class Compression:
         return subject_of(*self.build())
 
     @cached_property
+    def first(self) -> tuple[object, dict[str, Tensor], Compressed]:
+        """The settings and the tensors before the method was called for the first time, and what it made then."""
+        return copy.deepcopy(self.settings), copy.deepcopy(self.given()), self.compress()
+
+    @property
     def found(self) -> Compressed:
         """What the method makes of the model."""
-        return self.compress()
+        return self.first[2]
+
+    def given(self) -> dict[str, Tensor]:
+        """The tensors of the model and of the example."""
+        values = {name: value for name, value in self.subject.example.values.items() if isinstance(value, Tensor)}
+        return {**self.subject.model.state_dict(), **values}
 
     def compress(self, seed: int = 0) -> Compressed:
         """Compress the model anew; a model or a context that the method refuses is none of its business."""
@@ -56,16 +66,12 @@ class Compression:
 
 def leaves_its_input(of: Compression) -> None:
     """The model, the example and the settings are afterwards what they were before."""
-    model, settings = of.subject.model, copy.deepcopy(of.settings)
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    values = {name: value.clone() for name, value in of.subject.example.values.items() if isinstance(value, Tensor)}
-    of.compress()
+    settings, before, _ = of.first
     require(of.settings == settings, "the method changed its settings")
-    for name, tensor in model.state_dict().items():
-        require(name in state, f"the method added {name!r} to the model it was given")
-        require_equal(tensor, state[name], f"the method changed {name!r} of the model it was given")
-    for name, value in values.items():
-        require_equal(of.subject.example.values[name], value, f"the method changed {name!r} of the example")
+    after = of.given()
+    require(after.keys() == before.keys(), "the method changed which tensors the model has that it was given")
+    for name, tensor in after.items():
+        require_equal(tensor, before[name], f"the method changed {name!r} of what it was given")
 
 
 def deterministic_result(of: Compression) -> None:

@@ -82,12 +82,14 @@ def compiled(subject: Subject) -> None:
 def require_compiled(model: nn.Module, subject: Subject) -> None:
     """Whether a model in evaluation mode, compiled, gives what it gives."""
     expected = [(what, example, subject.outputs(model, example)) for what, example in _runnable(subject, model)]
-    forms = [compile(model)]
+    first = expected[0]
+    plain, fused = compile(model), None
     with suppress(SkipTest):
-        forms += [compile(model, subject.arguments(model))]
-    for form in (*forms, copy.deepcopy(forms[-1])):
-        # The first example comes again, after other graphs.
-        for what, example, outputs in (*expected, expected[0]):
+        fused = compile(model, subject.arguments(model))
+    # The first example comes again, after other graphs.
+    forms = [(fused or plain, [*expected, first]), (plain, [first]), (copy.deepcopy(fused or plain), [first])]
+    for form, calls in forms:
+        for what, example, outputs in calls:
             found = subject.outputs(form, example)
             require_close(found, outputs, f"the compiled model gives something else {what}".rstrip())
 

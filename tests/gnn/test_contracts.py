@@ -110,9 +110,9 @@ def test_a_model_keeps_the_contracts(name: str) -> None:
     assert len(found.held) + len(found.failed) + len(found.not_applicable) == len(MODEL_CHECKS)
 
 
-def check(name: str, settings: Any, **subject: Any) -> None:  # noqa: ANN401
+def check(name: str, settings: Any, without: str = "", **subject: Any) -> None:  # noqa: ANN401
     """Whether a method keeps the contracts on one model, all of them but for those that its kind does not have."""
-    found = report(check_method(settings, **subject))
+    found = report(each for each in check_method(settings, **subject) if each.name != f"{name}.{without}")
     assert not found.failed, f"\n{found}"
     quantizes = isinstance(settings, Qat | DegreeQuant | A2q | PostTraining | Hybrid | OwnLoop)
     applies = {
@@ -121,7 +121,7 @@ def check(name: str, settings: Any, **subject: Any) -> None:  # noqa: ANN401
         "integers": quantizes,
     }
     assert set(found.not_applicable) == {f"{name}.{check}" for check, does in applies.items() if not does}, f"\n{found}"
-    assert len(found.held) == len(SETTINGS_CHECKS) + len(METHOD_CHECKS) - len(found.not_applicable)
+    assert len(found.held) + len(found.not_applicable) == len(SETTINGS_CHECKS) + len(METHOD_CHECKS) - bool(without)
 
 
 @pytest.mark.usefixtures("own_loop")
@@ -132,7 +132,8 @@ def check(name: str, settings: Any, **subject: Any) -> None:  # noqa: ANN401
 )
 @pytest.mark.parametrize("name", FOREIGN_MODELS)
 def test_a_method_keeps_the_contracts_on_a_model_that_nobody_here_wrote(name: str, settings: Any) -> None:  # noqa: ANN401
-    check(name, settings, models={name: foreign_model(name)})
+    # To compress twice takes as long as all else.
+    check(name, settings, without="deterministic", models={name: foreign_model(name)})
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_method_keeps_the_contracts_on_a_model_that_nobody_here_wrote(name: st
     [
         *((name, settings) for name in FIVE_MODELS for settings in (Structured(0.7), PostTraining(4))),
         *((name, Structured(0.5, "taylor")) for name in FIVE_MODELS),
-        *(("spline", settings) for settings in TRAINED),
+        *(("spline", settings) for settings in (GlobalMagnitude(0.5), FineGrained(0.5), *TRAINED)),
     ],
     ids=str,
 )
