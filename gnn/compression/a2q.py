@@ -52,7 +52,10 @@ class A2q:
     def id_parts(self) -> tuple[str, ...]:
         """What differs from the one setting that is benched, such as ("int2",)."""
         named = {"bit_width": "int", "memory_weight": "w", "memory_kb": "kb"}
-        values = {f"{short}{getattr(self, name):g}": getattr(self, name) != getattr(A2q, name) for name, short in named.items()}
+        values = {
+            f"{short}{getattr(self, name):g}": getattr(self, name) != getattr(A2q, name)
+            for name, short in named.items()
+        }
         return tuple(part for part, differs in values.items() if differs)
 
 

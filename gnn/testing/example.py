@@ -85,10 +85,8 @@ class Example:
             for name, value in self.values.items()
         }
         changed = replace(self, values=values)
-        for name in values:
-            if isinstance(values[name], int) and name in COUNTS:
-                values[name] = getattr(changed, COUNTS[name])
-        return changed
+        counts = {name: getattr(changed, COUNTS[name]) for name in COUNTS if isinstance(values.get(name), int)}
+        return replace(self, values={**values, **counts})
 
     def converted(self, function: Callable[[Tensor], Tensor]) -> "Example":
         """The example with all of its tensors as a function makes them."""
@@ -136,7 +134,8 @@ class Example:
         """The graphs whose first two nodes have no edge, and one node more without any, at the end."""
         alone = self.with_edges((self.edge_index > 1).all(dim=0))
         return alone.mapped(
-            nodes=lambda value: torch.cat([value, value[:1]]), graph_of_node=lambda value: torch.cat([value, value[-1:]])
+            nodes=lambda value: torch.cat([value, value[:1]]),
+            graph_of_node=lambda value: torch.cat([value, value[-1:]]),
         )
 
     def of_one_node(self) -> "Example":

@@ -143,8 +143,20 @@ def order_of_edges(subject: Subject) -> None:
 
 
 def isolated_nodes(subject: Subject) -> None:
-    """Nodes without edges have finite outputs, or take part in their graph's."""
-    _require_rows(subject, subject.example.with_isolated_nodes(), "with isolated nodes")
+    """Nodes without edges have finite outputs, on which the edges of others have no influence."""
+    isolated = subject.example.with_isolated_nodes()
+    _require_rows(subject, isolated, "with isolated nodes")
+    if subject.rows != "nodes":
+        return
+    expected = subject.outputs(example=isolated)[:2]
+    others = isolated.mapped(nodes=lambda value: torch.cat([value[:2], value[2:].flip(0)]))
+    # Through a norm over all nodes, say, each of them depends on the others in any case.
+    if torch.equal(subject.outputs(example=others)[:2], expected):
+        fewer = isolated.with_edges(
+            torch.arange(isolated.edge_index.shape[1], device=isolated.edge_index.device) % 2 == 0
+        )
+        found = subject.outputs(example=fewer)[:2]
+        require_close(found, expected, "nodes without edges depend on the edges of others")
 
 
 def no_edges(subject: Subject) -> None:

@@ -75,7 +75,7 @@ def leaves_its_input(of: Compression) -> None:
 
 
 def deterministic_result(of: Compression) -> None:
-    """The same model, settings and training seed give the same to the bit, whatever random numbers were drawn before."""
+    """The same model, settings and training seed give the same to the bit, whatever the caller drew before."""
     first, second = of.found.model.state_dict(), of.compress(seed=1).model.state_dict()
     require(first.keys() == second.keys(), "the method gives other tensors the second time")
     for name, tensor in first.items():
@@ -119,7 +119,9 @@ def masks_are_zeros(of: Compression) -> None:
 def runs(of: Compression) -> None:
     """The smaller model gives finite outputs of the shape that the model gave."""
     outputs, expected = of.subject.outputs(of.found.model), of.subject.expected
-    require(outputs.shape == expected.shape, f"outputs have the shape {list(outputs.shape)}, not {list(expected.shape)}")
+    require(
+        outputs.shape == expected.shape, f"outputs have the shape {list(outputs.shape)}, not {list(expected.shape)}"
+    )
     require(outputs.isfinite().all(), "outputs are not all finite")
 
 
@@ -172,7 +174,10 @@ def refuses(settings: CompressionSettings) -> None:
     except GnnError as error:
         require(str(error).strip() and "\n" not in str(error), f"what it says is no sentence: {str(error)!r}")
         return
-    require(not settings.compresses or found.compressed_tensors, "a model without weights was neither refused nor compressed")
+    require(
+        not settings.compresses or found.compressed_tensors,
+        "a model without weights was neither refused nor compressed",
+    )
 
 
 SETTINGS_CHECKS = {"id-parts": id_parts, "refuses-a-model-without-weights": refuses}

@@ -52,8 +52,8 @@ def check_model(
         example: The arguments of one call: a tuple of them, a mapping by name, or the only one, such as a `Data` or
             `Batch` of PyG; for a model that a task feeds, the `Task` or a `GraphBatch`. Some twenty nodes are enough,
             and several graphs where the model is told which node is whose.
-        roles: What arguments are that neither name nor shape tells: "nodes" (a row for each node), "edges" ([2, edges]),
-            "of edges" (a row for each edge), "graph of node", "pairs" (of nodes), or "other".
+        roles: What arguments are that neither name nor shape tells: "nodes" (a row for each node), "edges"
+            ([2, edges]), "of edges" (a row for each edge), "graph of node", "pairs" (of nodes), or "other".
         call: Gives the outputs from the model and the arguments, where `model(*arguments)` does not.
 
     Returns:

@@ -43,7 +43,9 @@ def complete_state(subject: Subject) -> None:
                 continue
             for tensor in _plain_tensors(value):
                 place = f"{path}.{name}".lstrip(".")
-                require(not isinstance(tensor, nn.Parameter), f"{place!r} holds a parameter that state_dict() leaves out")
+                require(
+                    not isinstance(tensor, nn.Parameter), f"{place!r} holds a parameter that state_dict() leaves out"
+                )
                 with torch.no_grad():
                     tensor.add_(1.0)
                 same = torch.equal(subject.outputs(model), expected)
@@ -101,7 +103,9 @@ def narrowed(subject: Subject) -> None:
     try:
         traced = trace_channels(model, run, prepares=False)
         if not traced.groups:
-            raise SkipTest("no channel can be removed: " + ("; ".join(traced.untouched.values()) or "there are none inside"))
+            raise SkipTest(
+                "no channel can be removed: " + ("; ".join(traced.untouched.values()) or "there are none inside")
+            )
         kept = [torch.arange(group.channels) % 2 == 0 for group in traced.groups]
         wide = silenced(model, traced, kept)
         narrow_model(model, traced, kept, run)

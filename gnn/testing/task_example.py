@@ -52,7 +52,9 @@ def example_of_task(task: Task) -> Example:
         return given[0]
 
     if isinstance(task, LinkPrediction):
-        pairs = {f"{part}.{kind}": getattr(task.links(part), kind) for part in PARTS for kind in ("positive", "negative")}
+        pairs = {
+            f"{part}.{kind}": getattr(task.links(part), kind) for part in PARTS for kind in ("positive", "negative")
+        }
         features, edge_index = task.features, task.edge_index
     else:
         assert isinstance(task, NodeClassification)  # noqa: S101  (there is no fourth kind)
@@ -66,9 +68,7 @@ def _task(task: Any, example: Example) -> Task:  # noqa: ANN401
     """The task of an example's graph, whose test part is all of the nodes or the test pairs."""
     features, edge_index = _sparse(example.values["features"]), example.edge_index
     if isinstance(task, LinkPrediction):
-        links = {
-            part: Links(example.values[f"{part}.positive"], example.values[f"{part}.negative"]) for part in PARTS
-        }
+        links = {part: Links(example.values[f"{part}.positive"], example.values[f"{part}.negative"]) for part in PARTS}
         return replace(task, features=features, edge_index=edge_index, **links)
     nodes = torch.arange(example.nodes, device=edge_index.device)
     graph = Graph(features, edge_index, torch.zeros_like(nodes))

@@ -1,4 +1,7 @@
-"""A small net with an example, from which wrong ones are made."""
+"""A small net with an example, and places where one thing can be made wrong in it."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -7,34 +10,43 @@ NODES, EDGES = 12, 30
 
 
 def example() -> tuple[Tensor, Tensor]:
-    """Nodes whose edges stay in a graph of four, and all of which have one."""
+    """Nodes that all have an edge, and edges that stay in a graph of four nodes."""
     generator = torch.Generator().manual_seed(0)
     source, target = torch.randint(0, 4, (EDGES,), generator=generator), torch.arange(EDGES) % NODES
     return torch.randn(NODES, 4, generator=generator), torch.stack([target // 4 * 4 + source, target])
 
 
 class Net(nn.Module):
-    """A sum over neighbours between two layers; the wrong ones do one thing more."""
+    """A sum over neighbours between two layers; functions change features, messages, what nodes are, and outputs."""
 
-    def __init__(self) -> None:
+    passes: Tensor
+
+    def __init__(self, after: Callable[..., Tensor] | None = None, **functions: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.enter, self.leave = nn.Linear(4, 8), nn.Linear(8, 3)
-
-    def message(self, hidden: Tensor) -> Tensor:
-        return hidden
+        self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
+        self.after, self.functions = after, functions
 
     def hidden(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        hidden = torch.tanh(self.enter(x))
-        return hidden + torch.zeros_like(hidden).index_add(0, edge_index[1], self.message(hidden[edge_index[0]]))
+        hidden = torch.tanh(self.enter(self._changed("features", x)))
+        messages = self._changed("messages", hidden[edge_index[0]])
+        return self._changed("nodes", hidden + torch.zeros_like(hidden).index_add(0, edge_index[1], messages))
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.leave(self.hidden(x, edge_index))
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Tensor:
+        hidden = self.hidden(x, edge_index)
+        if batch is not None:
+            sizes = torch.bincount(batch)
+            hidden = hidden.new_zeros(len(sizes), hidden.shape[1]).index_add(0, batch, hidden) / sizes[:, None]
+        out = self.leave(hidden)
+        return out if self.after is None else self.after(self, out, x, edge_index)
+
+    def _changed(self, what: str, values: Tensor) -> Tensor:
+        return self.functions[what](values) if what in self.functions else values
 
 
-class Pooled(Net):
-    """The mean over the nodes of each graph."""
-
-    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
-        hidden, sizes = self.hidden(x, edge_index), torch.bincount(batch)
-        return self.leave(hidden.new_zeros(len(sizes), hidden.shape[1]).index_add(0, batch, hidden) / sizes[:, None])
+def with_attribute(net: Net, **attributes: Any) -> Net:  # noqa: ANN401
+    """The net with attributes that PyTorch may take for parameters, buffers, or nothing."""
+    for name, value in attributes.items():
+        setattr(net, name, value)
+    return net

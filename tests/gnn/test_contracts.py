@@ -1,39 +1,28 @@
 """Our models, models that nobody here wrote, and our methods keep the contracts of gnn.testing."""
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from gnn.compression import (
     L2,
-    METHODS,
     A2q,
-    Compressed,
-    Context,
     DegreeQuant,
-    Dense,
     FineGrained,
     GlobalMagnitude,
     Gradual,
     Hybrid,
     LotteryTicket,
-    Masks,
     PostTraining,
     Qat,
     Structured,
     TrainingContext,
 )
-from gnn.compression.quantized_training import on_integers
-from gnn.compression.registry import RegisteredMethod
 from gnn.models import MODELS
-from gnn.quantization.description import Quantization
 from gnn.testing import METHOD_CHECKS, MODEL_CHECKS, SETTINGS_CHECKS, check_method, check_model, report
 from tests.gnn.five_models import FIVE_MODELS, random_model
 from tests.gnn.foreign_models import BUILD, FOREIGN_MODELS, foreign_model
@@ -47,36 +36,6 @@ NEEDS_NUMBERS = ("gcn", "gcn-jk-cat", "gat", "gat-jk-cat", "gat-v2", "residual-g
 # The instance normalisation of PyG refuses a single node.
 BROKEN = {("edge-cnn-jk-max", "one-node"): "it raised ValueError: Expected more than 1 spatial element when training"}
 TRAINED = (Qat(8), DegreeQuant(8), A2q(), L2(1e-3, 0.5), LotteryTicket(0.5), Gradual(0.5), Hybrid(GlobalMagnitude(0.5)))
-
-
-@dataclass(frozen=True)
-class OwnLoop:
-    """A method from outside: a loop of one's own around fake quantization."""
-
-    method: ClassVar[str] = "own-loop"
-    compresses: ClassVar[bool] = True
-
-    def id_parts(self) -> tuple[str, ...]:
-        return ()
-
-
-def train_for_integers(model: nn.Module, _settings: OwnLoop, context: Context) -> Compressed:
-    quantization, example = Quantization("range", 8), context.example or ()
-    simulated = quantization.apply(model).train()
-    optimizer = torch.optim.Adam(simulated.parameters(), 1e-3)
-    torch.manual_seed(0)
-    for _ in range(3):
-        optimizer.zero_grad()
-        logits = simulated(*example)
-        functional.cross_entropy(logits, torch.arange(len(logits)) % logits.shape[1]).backward()
-        optimizer.step()
-    return on_integers(Compressed(simulated.eval(), Masks()), quantization)
-
-
-@pytest.fixture
-def own_loop() -> Iterator[None]:
-    with METHODS.temporarily("own-loop", RegisteredMethod(OwnLoop, train_for_integers)):
-        yield
 
 
 def model_and_example(name: str) -> tuple[nn.Module, Any]:
@@ -114,7 +73,7 @@ def check(name: str, settings: Any, without: str = "", **subject: Any) -> None: 
     """Whether a method keeps the contracts on one model, all of them but for those that its kind does not have."""
     found = report(each for each in check_method(settings, **subject) if each.name != f"{name}.{without}")
     assert not found.failed, f"\n{found}"
-    quantizes = isinstance(settings, Qat | DegreeQuant | A2q | PostTraining | Hybrid | OwnLoop)
+    quantizes = isinstance(settings, Qat | DegreeQuant | A2q | PostTraining | Hybrid)
     applies = {
         "sparsity-as-asked": hasattr(settings, "sparsity"),
         "masks-are-zeros": not quantizes and not isinstance(settings, Structured),
@@ -124,10 +83,9 @@ def check(name: str, settings: Any, without: str = "", **subject: Any) -> None: 
     assert len(found.held) + len(found.not_applicable) == len(SETTINGS_CHECKS) + len(METHOD_CHECKS) - bool(without)
 
 
-@pytest.mark.usefixtures("own_loop")
 @pytest.mark.parametrize(
     "settings",
-    [GlobalMagnitude(0.5), FineGrained(0.5), Structured(0.5), PostTraining(8), OwnLoop()],
+    [GlobalMagnitude(0.5), FineGrained(0.5), Structured(0.5), PostTraining(8)],
     ids=lambda settings: settings.method,
 )
 @pytest.mark.parametrize("name", FOREIGN_MODELS)
