@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import Masks
 from gnn.compression.prunable import SparsitySettings, prunable_parameters
 from gnn.compression.registry import register_method
-from gnn.models import GraphModel
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class LayerAdaptive(SparsitySettings):
 
 
 @register_method(LayerAdaptive)
-def prune_layer_adaptively(model: GraphModel, settings: LayerAdaptive, context: Context) -> Compressed:
+def prune_layer_adaptively(model: nn.Module, settings: LayerAdaptive, context: Context) -> Compressed:
     """Zero the weights with the smallest LAMP scores over the whole model, with one threshold for all layers.
 
     As many weights go as in `prune_globally`, but every layer keeps at least its largest. Of equal scores the one of

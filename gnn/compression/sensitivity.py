@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import Masks
@@ -16,7 +16,7 @@ from gnn.compression.prunable import prunable_parameters
 from gnn.compression.registry import register_method
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
-from gnn.models import GraphModel, runnable_model
+from gnn.models import on_task, runnable_model
 from gnn.tasks import Task
 from gnn.training import Validation, validate
 
@@ -57,7 +57,7 @@ class LayerSensitivity:
     loss_increase: float
 
 
-def _check(model: GraphModel, settings: Sensitivity, context: Context) -> None:
+def _check(model: nn.Module, settings: Sensitivity, context: Context) -> None:
     if context.training_context is None:
         raise SettingError(
             "sensitivity measures pruned models on the validation part of a task; "
@@ -66,7 +66,7 @@ def _check(model: GraphModel, settings: Sensitivity, context: Context) -> None:
 
 
 @register_method(Sensitivity, _check)
-def prune_by_sensitivity(model: GraphModel, settings: Sensitivity, context: Context) -> Compressed:
+def prune_by_sensitivity(model: nn.Module, settings: Sensitivity, context: Context) -> Compressed:
     """Zero as many weights as the validation score can spare, each layer to a sparsity of its own.
 
     `sensitivity_scan` measures each layer alone. A step takes one layer to its next sparsity; steps are ordered by the
@@ -93,7 +93,7 @@ def prune_by_sensitivity(model: GraphModel, settings: Sensitivity, context: Cont
     raise SettingError(f"no step of the scan keeps a validation drop of {settings.max_drop:g}; raise max_drop")
 
 
-def sensitivity_scan(model: GraphModel, task: Task) -> dict[str, tuple[LayerSensitivity, ...]]:
+def sensitivity_scan(model: nn.Module, task: Task) -> dict[str, tuple[LayerSensitivity, ...]]:
     """Measure what the validation part loses when each layer alone is pruned by magnitude; the model stays as it is.
 
     Returns:
@@ -109,8 +109,8 @@ def sensitivity_scan(model: GraphModel, task: Task) -> dict[str, tuple[LayerSens
 class _PrunedModels:
     """The models that come of a dense one by removing the smallest weights of its layers, on the validation part."""
 
-    def __init__(self, model: GraphModel, task: Task) -> None:
-        self.model, self.task, self.inputs = model, task, model.prepare(task)
+    def __init__(self, model: nn.Module, task: Task) -> None:
+        self.model, self.task, self.inputs = model, task, on_task(model, task).prepare(task)
         self.weights = {name: getattr(module, key).detach().clone() for name, module, key in prunable_parameters(model)}
         self.sizes = {name: weight.numel() for name, weight in self.weights.items()}
         self.ascending = {
