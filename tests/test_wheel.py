@@ -1,5 +1,6 @@
 """What is installed: two packages with names of their own, and a plugin that nobody notices who has no cases."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -169,3 +170,80 @@ def test_a_model_file_runs_where_nothing_is_installed_that_only_measures(install
     torch.save(compile_inference(model, task)(), tmp_path / "logits.pt")
     done = run(installed, tmp_path, "-c", LOAD, str(tmp_path), str(installed))
     assert done.returncode == 0, done.stderr
+
+
+# Until functions are decorated, a repository's own conftest makes cases of rows.
+CONFTEST = f"""{PLUGIN}
+from pytest_gnn.selection import follow_cases
+
+def pytest_generate_tests(metafunc):
+    if "seeded_case" in metafunc.fixturenames:
+        cases = follow_cases(metafunc.config, metafunc.module.ROWS)
+        metafunc.parametrize("seeded_case", cases, ids=[found.case.id for found in cases])
+"""
+CASES = """
+import pytest
+from pytest_gnn.cases import Row
+from gnn.case import Case
+from gnn.compression import Dense
+
+ROWS = [Row(Case("cora-node", "spline", Dense()), {"quick": 1})]
+
+def test_case(seeded_case, judge, bench_session):
+    pytest.fail(f"{seeded_case.case.id} of {bench_session.suite_of(FILE).bless}", pytrace=False)
+
+def test_other():
+    pass
+""".replace("FILE", "__import__('pathlib').Path(__file__)")
+HIDING = """
+@pytest.fixture
+def measure():
+    return None
+"""
+
+
+@pytest.fixture
+def own_suite(tmp_path: Path) -> Path:
+    """A repository with one case, in a folder of its own."""
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "test_mine.py").write_text(CASES)
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_cases_of_another_repository_have_a_header_their_lines_and_a_verdict(
+    installed: Path, own_suite: Path, workers: str
+) -> None:
+    options = ("--data", "planted", "-n", workers, "--results", "results.json")
+    done = run(installed, own_suite, "-m", "pytest", *options)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "data: cora-node: PLANTED (generated), not the real dataset: asked for with --data planted" in lines
+    assert any(line.startswith("[1/1] ") and line.endswith("; failed planted-cora-node.spline.dense") for line in lines)
+    verdict, sentence = lines[-3:-1]
+    assert verdict.startswith("RED under --gate enforce: 1 failed, 1 of them without a result")
+    assert sentence == "planted-cora-node.spline.dense of python -m pytest_gnn.bless mine"
+    assert json.loads((own_suite / "results.json").read_text())["profile_cases"] == 1
+    assert not [path for path in own_suite.iterdir() if path.name.startswith("gnn-own-tests")]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_fixture_that_hides_what_a_case_is_judged_with_is_named(
+    installed: Path, own_suite: Path, workers: str
+) -> None:
+    file = own_suite / "mine" / "test_mine.py"
+    file.write_text(CASES + HIDING)
+    done = run(installed, own_suite, "-m", "pytest", "--data", "planted", "-n", workers)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert f"ERROR: the fixture 'measure' in {file} hides the one of that name that " in done.stderr
+    assert "INTERNALERROR" not in done.stdout
+
+
+def test_cases_that_are_all_deselected_leave_nothing(installed: Path, own_suite: Path) -> None:
+    done = run(installed, own_suite, "-m", "pytest", "-k", "other", "--data", "planted", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "suite: profile" not in done.stdout
+    assert "gate" not in done.stdout
+    left = {path.name for path in own_suite.iterdir() if not path.name.startswith(("pytest-of", "torchinductor"))}
+    assert left <= {"conftest.py", "mine", "__pycache__", ".benchmarks"}
