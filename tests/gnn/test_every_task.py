@@ -82,11 +82,9 @@ def test_registered_tasks_keep_their_fingerprints(data_root: Path, loader: Loade
     snapshot = next(path for path in sorted(SNAPSHOTS.glob(f"{name}.*.dense.json")))
     dataset = TASKS[name].dataset
     assert dataset is not None
+    source = DataSource("root", data_root / dataset.folder)
     for seed, sha256 in list(json.loads(snapshot.read_text())["task_sha256"].items())[:2]:
-        assert (
-            load_task(name, DataSource("root", data_root / dataset.folder), loader.store, seed=int(seed)).sha256
-            == sha256
-        )
+        assert load_task(name, source, loader.store, seed=int(seed)).sha256 == sha256
 
 
 @pytest.mark.parametrize("name", NAMES)

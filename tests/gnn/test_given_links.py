@@ -32,7 +32,7 @@ def at(data: Any, seed: int, split: SplitFunction | None = None, metric: str | N
 
 
 @given(nodes=st.integers(16, 80), graph=st.integers(0, 99), seed=st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_every_link_is_in_one_part_and_messages_are_those_of_training(nodes: int, graph: int, seed: int) -> None:
     data = some_graph(nodes, graph, masks=False)
     data.edge_index[:, :3] = torch.tensor([[5, 5, 7], [5, 5, 7]])
