@@ -159,8 +159,9 @@ def example_of(model: nn.Module, example: Any, roles: Mapping[str, str] | None =
     names = list(inspect.signature(model.forward).parameters.values())
     if isinstance(example, Mapping):
         missing = [name.name for name in names if name.name not in example and name.default is name.empty]
-        if missing or (unknown := [name for name in example if name not in {known.name for known in names}]):
-            raise SettingError(f"the example does not fit forward: {(missing or unknown)[0]!r} is missing or too many")
+        unknown = [name for name in example if name not in {known.name for known in names}]
+        if missing or unknown:
+            raise SettingError(f"the example does not fit forward: {[*missing, *unknown][0]!r} is missing or too many")
         # As positional arguments, with the defaults of those in between.
         last = max(number for number, name in enumerate(names) if name.name in example)
         values = {name.name: example.get(name.name, name.default) for name in names[: last + 1]}

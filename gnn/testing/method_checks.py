@@ -226,7 +226,7 @@ def _whole_id(settings: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 def _others(settings: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
     """Settings that differ in one field, as far as the types of fields and the settings themselves allow."""
-    if not is_dataclass(settings):
+    if not is_dataclass(settings) or isinstance(settings, type):
         return
     hints = get_type_hints(type(settings))
     for field in fields(settings):
