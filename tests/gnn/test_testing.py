@@ -78,7 +78,7 @@ def test_a_right_model_breaks_nothing(given: str, left: str) -> None:
 
 
 class OfData(Net):
-    def forward(self, data: Any) -> Tensor:  # noqa: ANN401  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(self, data: Any) -> Tensor:  # pyright: ignore  # noqa: ANN401
         return super().forward(data.x, data.edge_index, data.batch)
 
 
