@@ -93,8 +93,8 @@ class Scored(Net):
 
 
 class Several(Net):
-    def forward(self, x: Tensor, edge_index: Tensor) -> Any:  # noqa: ANN401
-        return {"labels": torch.zeros(len(x)), "logits": super().forward(x, edge_index)}
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Any:  # noqa: ANN401
+        return {"labels": torch.zeros(len(x)), "logits": super().forward(x, edge_index, batch)}
 
 
 def forms() -> dict[str, tuple[nn.Module, Any, dict[str, Any]]]:
