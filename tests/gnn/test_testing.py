@@ -78,7 +78,7 @@ def test_a_right_model_breaks_nothing(given: str, left: str) -> None:
 
 
 class OfData(Net):
-    def forward(self, data: Any) -> Tensor:  # noqa: ANN401  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(self, data: Any) -> Tensor:  # pyright: ignore  # noqa: ANN401
         return super().forward(data.x, data.edge_index, data.batch)
 
 
@@ -93,8 +93,8 @@ class Scored(Net):
 
 
 class Several(Net):
-    def forward(self, x: Tensor, edge_index: Tensor) -> Any:  # noqa: ANN401
-        return {"labels": torch.zeros(len(x)), "logits": super().forward(x, edge_index)}
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None) -> Any:  # noqa: ANN401
+        return {"labels": torch.zeros(len(x)), "logits": super().forward(x, edge_index, batch)}
 
 
 def forms() -> dict[str, tuple[nn.Module, Any, dict[str, Any]]]:
