@@ -15,7 +15,7 @@ from gnn.compression import FineGrained, GlobalMagnitude, LayerAdaptive, Sensiti
 from gnn.compression.sensitivity import ROUNDING
 from gnn.determinism import deterministic
 from gnn.leftovers import temporary_folder
-from gnn.models import MODELS
+from gnn.models import MODELS, on_task
 from gnn.quantization.integer_model import integer_weights
 from gnn.tensor_bytes import tensor_bytes
 from gnn.training import validate
@@ -76,7 +76,7 @@ def within_budget(runs: CaseRuns) -> Iterator[Finding]:
     if not isinstance(case.compression, Sensitivity) or case.fine_tune or case.precision != "fp32":
         return
     with deterministic(seed=0):
-        dense, pruned = (validate(model, runs.task, model.prepare(runs.task)) for model in models)
+        dense, pruned = (validate(model, runs.task, on_task(model, runs.task).prepare(runs.task)) for model in models)
     drop, allowed = dense.score - pruned.score, case.compression.max_drop
     if drop <= allowed + ROUNDING:
         yield Finding(PASS)

@@ -2,9 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -14,13 +11,9 @@ import torch
 from gnn import storage
 from gnn.runtime import compile_inference
 from tests.gnn.five_models import random_model, small_tasks
+from tests.installed import PLUGIN, ROOT, run
 
-ROOT = Path(__file__).parents[1]
-BUILT_FROM = ("gnn", "fixtures", "pyproject.toml", "README.md", "LICENSE")
 INSTALLED_AS = {"gnn": "gnn", "fixtures": "pytest_gnn"}
-PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-
-PLUGIN = 'pytest_plugins = ["pytest_gnn"]\n'
 # Fixtures of the user's own that are called as ours are, and a test that is marked as ours may be.
 TESTS = """
 import pytest
@@ -71,39 +64,6 @@ task = torch.load(folder / "task.pt", weights_only=False)
 infer = runtime.compile_inference(storage.load(folder / "model").model, task)
 torch.testing.assert_close(infer(), torch.load(folder / "logits.pt"))
 """
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, since building leaves files beside what it builds from."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in BUILT_FROM:
-        source, copy = ROOT / name, folder / "source" / name
-        if source.is_dir():
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copyfile(source, copy)
-    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
-    subprocess.run([*PIP, "wheel", *options, str(folder / "source")], check=True)
-    (found,) = folder.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="session")
-def installed(wheel: Path) -> Path:
-    """The folder that the wheel is installed in, and nothing else."""
-    folder = wheel.parent / "installed"
-    subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--target", str(folder), str(wheel)], check=True)
-    return folder
-
-
-def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A process of Python in somebody else's folder, which finds this project only where it is installed."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
-    environment = {**own, "PYTHONPATH": str(installed), "TMPDIR": str(folder)}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_wheel_holds_two_packages_and_every_file_of_both(wheel: Path) -> None:

@@ -1,1 +1,1 @@
-pytest_plugins = ["pytest_gnn.plugin"]
+pytest_plugins = ["pytest_gnn"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gnn.layers import CsrMatrix
+from gnn.models import on_task
 from gnn.tasks import Graph, GraphBatch, GraphClassification, LinkPrediction, Links, NodeClassification, Split, Task
 from gnn.testing.example import Arguments, Example
 
@@ -38,7 +39,8 @@ def example_of_task(task: Task) -> Example:
 
     def ask(model: Any, example: Example) -> object:  # noqa: ANN401
         other = _task(task, example)
-        return model.outputs(other, model.prepare(other), "test")
+        asked = on_task(model, other)
+        return asked.outputs(other, asked.prepare(other), "test")
 
     def arguments(model: nn.Module, example: Example) -> Arguments:
         """What the model's forward is given while it is asked."""
