@@ -44,4 +44,4 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the whole suite's tests first: one worker gets them, and none is left alone with them at the end."""
-    items.sort(key=lambda item: "suite" not in item.path.parts)
+    items.sort(key=lambda item: "suite" not in item.path.parts and item.path.stem != "test_own_repository")

@@ -136,7 +136,9 @@ def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(inst
     one = ("test_mine.py", "--case", "other.poor.*", "--gate", "strict")
     status, shown = run_tests(repository, installed, *one, FAULT="bound")
     assert status == 1, shown
-    assert re.search(r"other\.poor\.post-training\.int8: \d+ checks were judged, \d+ when it was accepted with 1", shown)
+    assert re.search(
+        r"other\.poor\.post-training\.int8: \d+ checks were judged, \d+ when it was accepted with 1", shown
+    )
 
     for where in (installed, None):
         status, shown = run_tests(repository, where, "test_mine.py", FAULT="all")

@@ -132,29 +132,19 @@ def test_a_model_file_runs_where_nothing_is_installed_that_only_measures(install
     assert done.returncode == 0, done.stderr
 
 
-# Until functions are decorated, a repository's own conftest makes cases of rows.
-CONFTEST = f"""{PLUGIN}
-from pytest_gnn.selection import follow_cases
-
-def pytest_generate_tests(metafunc):
-    if "seeded_case" in metafunc.fixturenames:
-        cases = follow_cases(metafunc.config, metafunc.module.ROWS)
-        metafunc.parametrize("seeded_case", cases, ids=[found.case.id for found in cases])
-"""
 CASES = """
+import pathlib
+import gnn
 import pytest
-from pytest_gnn.cases import Row
-from gnn.case import Case
-from gnn.compression import Dense
 
-ROWS = [Row(Case("cora-node", "spline", Dense()), {"quick": 1})]
-
-def test_case(seeded_case, judge, bench_session):
-    pytest.fail(f"{seeded_case.case.id} of {bench_session.suite_of(FILE).bless}", pytrace=False)
+@gnn.cases("cora-node", "spline", gnn.Dense(), seeds={"quick": 1})
+def test_case(case, judge, bench_session):
+    suite = bench_session.suite_of(pathlib.Path(__file__))
+    pytest.fail(f"{case.case.id} of {suite.bless}", pytrace=False)
 
 def test_other():
     pass
-""".replace("FILE", "__import__('pathlib').Path(__file__)")
+"""
 HIDING = """
 @pytest.fixture
 def measure():
@@ -165,7 +155,7 @@ def measure():
 @pytest.fixture
 def own_suite(tmp_path: Path) -> Path:
     """A repository with one case, in a folder of its own."""
-    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "conftest.py").write_text(PLUGIN)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "test_mine.py").write_text(CASES)
     return tmp_path
