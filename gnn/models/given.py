@@ -87,9 +87,13 @@ class Model(ModelEntry):
         return module
 
     def description(self, module: nn.Module) -> object:
-        """The fingerprints of the weights that were given, None for fresh ones, and of the packages that it is from."""
-        weights = None if self._state is None else fingerprint(dict(self._state))
-        return [weights, installed_sha256(type(module), *self.sources(module))]
+        """The fingerprint of the weights that were given, and what the source of `build` and `fit` may leave open."""
+        return {
+            "weights": None if self._state is None else fingerprint(dict(self._state)),
+            "packages": installed_sha256(type(module), *self.sources(module)),
+            "shapes": {name: list(tensor.shape) for name, tensor in module.state_dict().items()},
+            "fit": getattr(self.fit, "__qualname__", None),
+        }
 
     @property
     def pretrained(self) -> bool:
