@@ -118,7 +118,7 @@ class Found:
         if speed is not None:
             fast = (
                 f"{speed.speedup:.1f} times as fast ({1e3 * speed.latency_s:.3g} ms, measured alone for "
-                f"{speed.measured_s:.1f} s on {speed.threads} threads)"
+                f"{speed.measured_s:.1f} s on one thread)"
             )
         drop = dense - score
         lost = f"{100 * drop:.1f} points" if self.score_name in IN_POINTS else f"{drop:.4g}"

@@ -4,8 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-import torch
-
+from gnn.determinism import deterministic
 from gnn.runtime import Inference
 
 BLOCK_CALLS = 3
@@ -18,15 +17,14 @@ SLOW_CALL_S = 0.05
 class Speed:
     """Seconds of one compiled inference, dense and compressed, and their ratio.
 
-    It was measured alone, without waiting for a quiet machine, for `measured_s` seconds on `threads` threads: enough to
-    choose by, not enough to publish.
+    It was measured alone on one thread for `measured_s` seconds, without waiting for a quiet machine: enough to choose
+    by, not enough to publish.
     """
 
     dense_latency_s: float
     latency_s: float
     speedup: float
     measured_s: float
-    threads: int
 
 
 def compare_speed(dense: Inference, compressed: Inference, budget_s: float) -> Speed:
@@ -38,20 +36,20 @@ def compare_speed(dense: Inference, compressed: Inference, budget_s: float) -> S
         budget_s: How long it takes, or longer where three blocks of each need more.
     """
     start_s = time.perf_counter()
-    calls = 1 if max(_fastest(infer, 1) for infer in (dense, compressed)) > SLOW_CALL_S else BLOCK_CALLS
     blocks: list[tuple[float, float]] = []
-    while len(blocks) < LEAST_BLOCKS or time.perf_counter() < start_s + budget_s:
-        if len(blocks) % 2:
-            compressed_s, dense_s = _fastest(compressed, calls), _fastest(dense, calls)
-        else:
-            dense_s, compressed_s = _fastest(dense, calls), _fastest(compressed, calls)
-        blocks.append((dense_s, compressed_s))
+    with deterministic(seed=0):
+        calls = 1 if max(_fastest(infer, 1) for infer in (dense, compressed)) > SLOW_CALL_S else BLOCK_CALLS
+        while len(blocks) < LEAST_BLOCKS or time.perf_counter() < start_s + budget_s:
+            if len(blocks) % 2:
+                compressed_s, dense_s = _fastest(compressed, calls), _fastest(dense, calls)
+            else:
+                dense_s, compressed_s = _fastest(dense, calls), _fastest(compressed, calls)
+            blocks.append((dense_s, compressed_s))
     return Speed(
         dense_latency_s=statistics.median(block[0] for block in blocks),
         latency_s=statistics.median(block[1] for block in blocks),
         speedup=statistics.median(dense_s / compressed_s for dense_s, compressed_s in blocks),
         measured_s=time.perf_counter() - start_s,
-        threads=torch.get_num_threads(),
     )
 
 
