@@ -50,17 +50,21 @@ class Work:
         return 2 if isinstance(self.compression, Hybrid) else int(self.fine_tune)
 
     @property
+    def pruning(self) -> CompressionSettings:
+        """What decides about the shapes that are left."""
+        return getattr(self.compression, "pruning", self.compression)
+
+    @property
     def sparsity(self) -> float:
         """The share of weights that it removes, 0 where it removes none."""
-        return getattr(getattr(self.compression, "pruning", self.compression), "sparsity", 0.0)
+        return getattr(self.pruning, "sparsity", 0.0)
 
     @property
     def family(self) -> tuple[object, ...]:
         """What it shares with those that only have another sparsity."""
-        pruning = getattr(self.compression, "pruning", None)
         settings = asdict(self.compression)  # pyright: ignore[reportArgumentType]
         others = sorted((name, str(value)) for name, value in settings.items() if name not in ("sparsity", "pruning"))
-        return (self.compression.method, getattr(pruning, "method", None), *others, self.fine_tune)
+        return (self.compression.method, self.pruning.method, *others, self.fine_tune)
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,14 @@ class Candidate:
     speed: Speed | None = None
 
     @property
+    def drops(self) -> tuple[float, ...]:
+        """What is lost of the dense score, by seed."""
+        return tuple(dense - score for dense, score in zip(self.dense_scores, self.scores, strict=True))
+
+    @property
     def drop(self) -> float:
         """What is lost of the dense score: on average over the seeds or by the file itself, whichever is more."""
-        drops = [dense - score for dense, score in zip(self.dense_scores, self.scores, strict=True)]
-        return max(fmean(drops), drops[0])
+        return max(fmean(self.drops), self.drops[0])
 
     @property
     def work(self) -> Work:
@@ -159,12 +167,12 @@ def _given(methods: Iterable[CompressionSettings]) -> Iterator[Work]:
 
 def _own() -> Iterator[Work]:
     yield Work(Dense())
-    yield from (Work(PostTraining(bits)) for bits in BIT_WIDTHS)
     registered = set(METHODS)
     pruning = [(METHODS[name].settings_class, others) for name, others in PRUNING if name in registered]
     for fine_tune, sparsities in ((False, UNTUNED_SPARSITIES), (True, TUNED_SPARSITIES)):
         for sparsity in sparsities:
             yield from (Work(settings(sparsity=sparsity, **others), fine_tune) for settings, others in pruning)
+    yield from (Work(PostTraining(bits)) for bits in BIT_WIDTHS)
     for sparsity in HYBRID_SPARSITIES:
         for first in (GlobalMagnitude(sparsity), Structured(sparsity)):
             yield from (Work(Hybrid(first, bits)) for bits in BIT_WIDTHS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -31,7 +32,7 @@ class Found:
         dense_size_bytes: Bytes of the dense model as torch.save writes it.
         front: Candidates for which no other one has a smaller file and loses as little, smallest file first.
         failed: Why candidates could not be tried.
-        untried: How many methods did not fit into the time, with the first seed or a later one.
+        untried: How many methods did not fit into the time.
         code: The line that makes the same file again, with MODEL and TASK for what was given: the case of its test
             function, run with seed 0, writes the same bytes.
         content: The bytes of the file.
@@ -120,16 +121,13 @@ class Found:
                 f"{speed.speedup:.1f} times as fast ({1e3 * speed.latency_s:.3g} ms, measured alone for "
                 f"{speed.measured_s:.1f} s on one thread)"
             )
-        drop = dense - score
-        lost = f"{100 * drop:.1f} points" if self.score_name in IN_POINTS else f"{drop:.4g}"
-        gives_up = f"gives up {lost} of validation {self.score_name}" if drop > 0 else "gives up nothing of validation"
-        gives_up += "" if drop > 0 else f" {self.score_name}"
-        seeds = f", {self.chosen.drop:.4f} at worst over {len(self.seeds)} seeds" if len(self.seeds) > 1 else ""
+        lost = _amount(dense - score, self.score_name)
+        seeds = f", on average over {len(self.seeds)} seeds {_amount(fmean(self.chosen.drops), self.score_name)}"
         return (
             f"{name} is {self.dense_size_bytes / self.size_bytes:.1f} times smaller than the dense file "
-            f"({self.size_bytes:,} of {self.dense_size_bytes:,} bytes) and {fast}; it {gives_up} "
-            f"({number(dense)} to {number(score)}{seeds}), and scores {number(self.test_score)} on the test part "
-            f"(dense {number(self.dense_test_score)})"
+            f"({self.size_bytes:,} of {self.dense_size_bytes:,} bytes) and {fast}; it gives up {lost} of validation "
+            f"{self.score_name} ({number(dense)} to {number(score)}{seeds if len(self.seeds) > 1 else ''}), and scores "
+            f"{number(self.test_score)} on the test part (dense {number(self.dense_test_score)})"
         )
 
     def save(self, path: AnyPath) -> int:
@@ -147,6 +145,13 @@ class Found:
 def number(score: float) -> str:
     """A score with four digits, without the zero that those between 0 and 1 begin with."""
     return f"{score:.4f}".replace("0.", ".", 1) if 0 <= score < 1 else f"{score:.4f}"
+
+
+def _amount(drop: float, score_name: str) -> str:
+    """What is lost of a score; nothing where it became better."""
+    if drop <= 0:
+        return "nothing"
+    return f"{100 * drop:.1f} points" if score_name in IN_POINTS else f"{drop:.4g}"
 
 
 def table_line(candidate: Candidate, dense_size_bytes: int, left: str) -> str:

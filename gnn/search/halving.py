@@ -4,25 +4,29 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from torch import nn
 
 from gnn.atomic_file import AnyPath
 from gnn.case import Case
 from gnn.compression import CompressionSettings
-from gnn.errors import NothingFoundError, SettingError
+from gnn.errors import GnnError, NothingFoundError, SettingError, StorageError
 from gnn.leftovers import temporary_folder
 from gnn.models import Model
 from gnn.search.candidates import Candidate, Limits, Work, non_dominated, works
 from gnn.search.found import TABLE_HEAD, Found, code_line, table_line
-from gnn.search.inputs import Inputs, registered
-from gnn.search.measuring import FileScore, Measuring
+from gnn.search.inputs import registered
+from gnn.search.measuring import DenseModel, FileScore, Measuring
 from gnn.tasks import GivenTask, Task
 from gnn.training import evaluate
 from gnn.turns import taking_turns
 
 # How long the speed of what was chosen is measured.
 FINAL_SPEED_S = 0.5
+FINAL_PASSES = 10
+# A pass that takes longer is timed for the chosen model alone, unless there is a limit for it.
+SLOW_PASS_S = 0.2
 CLOSEST = 3
 
 Progress = Callable[[str], object]
@@ -88,30 +92,39 @@ def search(  # noqa: PLR0913  (each is one thing that a user may say)
         raise SettingError(f"budget_s {budget_s} must be a number above 0 and seeds {seeds} a whole number from 1 on")
     asked, say, end_s = works(methods), progress or (lambda _: None), time.perf_counter() + budget_s
     with registered(model, task, cache) as inputs, temporary_folder() as folder:
-        found = _Search(inputs, Measuring(inputs, folder), limits, end_s, say)
-        return found.run(asked, seeds, budget_s)
+        return _Search(asked, Measuring(inputs, folder), limits, end_s, say).run(seeds, budget_s)
 
 
 class _Search:
     """The state of one search: what was measured, what failed, and how long each kind of work took."""
 
-    def __init__(self, inputs: Inputs, measuring: Measuring, limits: Limits, end_s: float, say: Progress) -> None:
-        self.inputs, self.measuring, self.limits, self.end_s, self.say = inputs, measuring, limits, end_s, say
+    def __init__(self, asked: list[Work], measuring: Measuring, limits: Limits, end_s: float, say: Progress) -> None:
+        self.asked, self.measuring, self.limits, self.end_s, self.say = asked, measuring, limits, end_s, say
         self.measured: dict[Case, Candidate] = {}
         self.failed: dict[str, str] = {}
-        self.untried: set[Work] = set()
+        self._tried: set[Work] = set()
+        self._without_file: set[str] = set()
         self._hopeless: dict[tuple[object, ...], float] = {}
         self._took_s: dict[tuple[str, int], float] = {}
         self._reserve_s = 0.0
         self._shown: set[Case] = set()
 
-    def run(self, asked: list[Work], seeds: int, budget_s: float) -> Found:
+    @property
+    def untried(self) -> list[Work]:
+        """What there was no time for yet."""
+        return [work for work in self.asked if work not in self._tried]
+
+    def run(self, seeds: int, budget_s: float) -> Found:
         """Search until all is tried, the time is over or the user has had enough."""
         self.say(f"looking for the smallest file that {self.limits}, for {budget_s:g} s at most")
         try:
             with taking_turns(self._stop_in_time):
                 self._train_dense()
-                self._halve(asked, seeds)
+                # What had no share of the time gets what the others left of it.
+                while waiting := self.untried:
+                    self._halve(waiting, seeds)
+                    if self.untried == waiting:
+                        break
         except _OutOfTimeError:
             if not self.measured:
                 raise SettingError(
@@ -121,16 +134,15 @@ class _Search:
             self.say("interrupted; this is the best so far")
             if not self.measured:
                 raise
-        found = self._found(self._choice(), asked)
+        found = self._found(self._choice())
         for line in (f"done, {max(self._left_s(), 0):.0f} s before the time; the front:", *found.table):
             self.say(line)
         return found
 
     def _train_dense(self) -> None:
-        start_s = time.perf_counter()
         dense = self.measuring.dense(0)
-        # Two passes over the test part and the speed are what comes at the end.
-        self._reserve_s = FINAL_SPEED_S + 0.02 * (time.perf_counter() - start_s)
+        # What comes at the end: two looks at the test part, and the speed.
+        self._reserve_s = FINAL_SPEED_S + FINAL_PASSES * dense.pass_s
         self.say(
             f"dense: validation {dense.trial.task.score_name} {dense.score:.4f}, {self.measuring.dense_size_bytes:,} "
             f"bytes; {self._left_s():.0f} s left"
@@ -171,35 +183,42 @@ class _Search:
 
     def _try(self, work: Work, seed: int, precisions: set[str] | None, until_s: float) -> None:
         """Measure one method with one seed, unless it is hopeless or will not fit into what is left of a round."""
-        if work.sparsity >= self._hopeless.get(work.family, math.inf):
+        hopeless = work.sparsity >= self._hopeless.get(work.family, math.inf)
+        if hopeless or work.pruning.method in self._without_file:
+            self._tried.add(work)
             return
         if self._expected_s(work, seed) > self._left_s() - until_s:
-            self.untried.add(work)
             return
+        self._tried.add(work)
         dense, start_s = self.measuring.dense(seed), time.perf_counter()
-        for case, outcome in self.measuring.files(work, seed, precisions):
-            if isinstance(outcome, str):
-                self.failed[case.method_id] = outcome
+        outcomes = list(self.measuring.files(work, seed, precisions))
+        for case, outcome in outcomes:
+            if isinstance(outcome, GnnError):
+                self.failed[case.method_id] = str(outcome)
                 self.measured.pop(case, None)
             else:
-                self._note(case, seed, outcome, dense.score)
+                self._note(case, seed, outcome, dense)
         kind = (work.compression.method, work.fine_tunings)
         self._took_s[kind] = max(self._took_s.get(kind, 0.0), time.perf_counter() - start_s)
+        if all(isinstance(outcome, StorageError) for _, outcome in outcomes):
+            # Training changes no shapes: no file will hold what this method leaves.
+            self._without_file.add(work.pruning.method)
         mine = [candidate for candidate in self.measured.values() if candidate.work == work]
         if mine and all(self.limits.hopeless(candidate) for candidate in mine):
             self._hopeless[work.family] = min(work.sparsity, self._hopeless.get(work.family, math.inf))
 
-    def _note(self, case: Case, seed: int, file: FileScore, dense_score: float) -> None:
+    def _note(self, case: Case, seed: int, file: FileScore, dense: DenseModel) -> None:
         before = self.measured.get(case) or Candidate(case, (), (), (), file.size_bytes)
         candidate = replace(
             before,
             seeds=(*before.seeds, seed),
             scores=(*before.scores, file.score),
-            dense_scores=(*before.dense_scores, dense_score),
+            dense_scores=(*before.dense_scores, dense.score),
         )
         self.measured[case] = candidate
         on_front = candidate in self._front()
-        if candidate.speed is None and (on_front or self.limits.max_latency_s is not None):
+        timed = (on_front and dense.pass_s < SLOW_PASS_S) or self.limits.max_latency_s is not None
+        if candidate.speed is None and timed:
             candidate = self.measured[case] = replace(candidate, speed=self.measuring.speed(case))
         if on_front and case not in self._shown:
             self._shown.add(case)
@@ -212,8 +231,8 @@ class _Search:
         """How long a method will take, by the longest of its kind, or else by epochs of fine-tuning."""
         took_s, kind = self._took_s, (work.compression.method, work.fine_tunings)
         if kind not in took_s:
-            without_training = max((took_s[other] for other in took_s if other[1] == 0), default=0.0)
-            return self.measuring.dense_s(seed) + without_training + work.fine_tunings * self.measuring.fine_tuning_s
+            untrained = [took_s[other] for other in took_s if other[1] == 0] or [0.0]
+            return self.measuring.dense_s(seed) + fmean(untrained) + work.fine_tunings * self.measuring.fine_tuning_s
         return self.measuring.dense_s(seed) + took_s[kind]
 
     def _left_s(self) -> float:
@@ -223,9 +242,9 @@ class _Search:
         if self._left_s() <= 0:
             raise _OutOfTimeError
 
-    def _found(self, chosen: Candidate | None, asked: list[Work]) -> Found:
+    def _found(self, chosen: Candidate | None) -> Found:
         if chosen is None:
-            raise NothingFoundError(self._nothing(asked))
+            raise NothingFoundError(self._nothing())
         dense, case = self.measuring.dense(0), chosen.case
         # The choice is made: nothing before this line has seen a label of the test part.
         model = self.measuring.loaded(case)
@@ -240,14 +259,14 @@ class _Search:
             front=self._front(),
             failed=self.failed,
             untried=len(self.untried),
-            code=code_line(case, *self.inputs.written),
+            code=code_line(case, *self.measuring.inputs.written),
             content=self.measuring.path(case).read_bytes(),
         )
 
-    def _nothing(self, asked: list[Work]) -> str:
+    def _nothing(self) -> str:
         if not self.measured:
             failed = "; ".join(f"{name}: {reason}" for name, reason in list(self.failed.items())[:CLOSEST])
-            return f"none of {len(asked)} methods could be tried ({failed or 'there was no time for any'})"
+            return f"none of {len(self.asked)} methods could be tried ({failed or 'there was no time for any'})"
         closest = sorted(self.measured.values(), key=self.limits.rank)[:CLOSEST]
         said = "; ".join(
             f"{c.case.method_id} loses {c.drop:.4f} with {c.size_bytes:,} bytes"

@@ -29,11 +29,15 @@ QUICK_S = 0.1
 
 @dataclass(frozen=True, eq=False)
 class DenseModel:
-    """The model that a seed's candidates are compared with, its score on the validation part and what it took."""
+    """The model that a seed's candidates are compared with, and its score on the validation part.
+
+    It took `took_s` seconds to have it, and a pass over the validation part takes `pass_s`.
+    """
 
     trial: Trial
     score: float
     took_s: float
+    pass_s: float
 
     @property
     def model(self) -> nn.Module:
@@ -68,8 +72,11 @@ class Measuring:
         if seed not in self._dense:
             start_s = time.perf_counter()
             trial = self._trial(Dense(), seed)
-            score = validation_score(trial.base.model, trial.task)
-            self._dense[seed] = DenseModel(trial, score, time.perf_counter() - start_s)
+            model = trial.base.model
+            trained_s = time.perf_counter()
+            score = validation_score(model, trial.task)
+            end_s = time.perf_counter()
+            self._dense[seed] = DenseModel(trial, score, trained_s - start_s, end_s - trained_s)
         return self._dense[seed]
 
     def dense_s(self, seed: int) -> float:
@@ -101,7 +108,7 @@ class Measuring:
 
     def files(
         self, work: Work, seed: int, precisions: Collection[str] | None = None
-    ) -> Iterator[tuple[Case, FileScore | str]]:
+    ) -> Iterator[tuple[Case, FileScore | GnnError]]:
         """Compress once and write what is left in each precision; the score of each file, or why there is none.
 
         A model on integers has one form, any other is stored in all precisions but FP32, which FP16 halves for nothing.
@@ -110,7 +117,7 @@ class Measuring:
         try:
             compressed = trial.compress().model
         except GnnError as error:
-            yield trial.case, str(error)
+            yield trial.case, error
             return
         stored = ("fp32",) if getattr(compressed, "quantization", None) is not None else _in_fewer_bits()
         for precision in stored if precisions is None else precisions:
@@ -119,7 +126,7 @@ class Measuring:
                 loaded, sizes = ship_to(self.path(case, seed), compressed, case)
                 yield case, FileScore(validation_score(loaded, trial.task), sizes.payload + sizes.overhead)
             except GnnError as error:
-                yield case, str(error)
+                yield case, error
 
     def path(self, case: Case, seed: int = 0) -> Path:
         """Where the file of a case is."""
