@@ -33,8 +33,9 @@ class Found:
         front: Candidates for which no other one has a smaller file and loses as little, smallest file first.
         failed: Why candidates could not be tried.
         untried: How many methods did not fit into the time.
-        code: The line that makes the same file again, with MODEL and TASK for what was given: the case of its test
-            function, run with seed 0, writes the same bytes.
+        code: The line that makes the same file again, with MODEL and TASK for what was given, a trained module being
+            `gnn.Model(name, build=lambda: module, weights=module.state_dict())`: the case of its test function, run
+            with seed 0, writes the same bytes.
         content: The bytes of the file.
     """
 

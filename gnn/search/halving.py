@@ -24,7 +24,7 @@ from gnn.turns import taking_turns
 
 # How long the speed of what was chosen is measured.
 FINAL_SPEED_S = 0.5
-FINAL_PASSES = 10
+FINAL_PASSES = 20
 # A pass that takes longer is timed for the chosen model alone, unless there is a limit for it.
 SLOW_PASS_S = 0.2
 CLOSEST = 3
@@ -142,7 +142,7 @@ class _Search:
     def _train_dense(self) -> None:
         dense = self.measuring.dense(0)
         # What comes at the end: two looks at the test part, and the speed.
-        self._reserve_s = FINAL_SPEED_S + FINAL_PASSES * dense.pass_s
+        self._reserve_s = 2 * FINAL_SPEED_S + FINAL_PASSES * dense.pass_s
         self.say(
             f"dense: validation {dense.trial.task.score_name} {dense.score:.4f}, {self.measuring.dense_size_bytes:,} "
             f"bytes; {self._left_s():.0f} s left"
@@ -152,9 +152,12 @@ class _Search:
     def _halve(self, asked: list[Work], seeds: int) -> None:
         """All candidates with one seed, the better half of them with the next one, and so on."""
         going: dict[Work, set[str] | None] = dict.fromkeys(asked)
+        candidates = 0
         for seed in range(seeds):
-            if seed and self.measuring.dense_s(seed) > self._left_s():
+            if not going or self.measuring.dense_s(seed) > self._left_s():
                 break
+            if seed:
+                self.say(f"the better half goes on to seed {seed}: {candidates} files; {self._left_s():.0f} s left")
             self.measuring.dense(seed)
             # Each round gets the same share of the time, the last one what is left of it.
             until_s = self._left_s() * (1 - 1 / (seeds - seed))
@@ -163,9 +166,7 @@ class _Search:
             done = [candidate for candidate in self.measured.values() if len(candidate.seeds) == seed + 1]
             done = [candidate for candidate in done if not self.limits.hopeless(candidate)]
             best = sorted(done, key=self.limits.rank)[: math.ceil(len(done) / 2)]
-            going = _by_work(best)
-            if seed + 1 < seeds and best:
-                self.say(f"{len(best)} of {len(self.measured)} go on to seed {seed + 1}; {self._left_s():.0f} s left")
+            going, candidates = _by_work(best), len(best)
         self._complete(seeds)
 
     def _complete(self, seeds: int) -> None:

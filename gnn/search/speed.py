@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from gnn.determinism import deterministic
 from gnn.runtime import Inference
 
-BLOCK_CALLS = 3
-LEAST_BLOCKS = 3
-# From here on a block is a single call.
-SLOW_CALL_S = 0.05
+BLOCK_CALLS = 4
+LEAST_BLOCKS = 4
+# From here on a block is a single call, so that there are more of them.
+SLOW_CALL_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,13 @@ def compare_speed(dense: Inference, compressed: Inference, budget_s: float) -> S
     Args:
         dense: The dense model, compiled.
         compressed: The compressed one, compiled.
-        budget_s: How long it takes, or longer where three blocks of each need more.
+        budget_s: How long it takes, or longer where four blocks of each need more.
     """
     start_s = time.perf_counter()
     blocks: list[tuple[float, float]] = []
     with deterministic(seed=0):
-        calls = 1 if max(_fastest(infer, 1) for infer in (dense, compressed)) > SLOW_CALL_S else BLOCK_CALLS
+        first_s = max(_fastest(infer, BLOCK_CALLS) for infer in (dense, compressed))
+        calls = 1 if first_s > SLOW_CALL_S else BLOCK_CALLS
         while len(blocks) < LEAST_BLOCKS or time.perf_counter() < start_s + budget_s:
             if len(blocks) % 2:
                 compressed_s, dense_s = _fastest(compressed, calls), _fastest(dense, calls)
@@ -54,11 +55,11 @@ def compare_speed(dense: Inference, compressed: Inference, budget_s: float) -> S
 
 
 def _fastest(infer: Inference, calls: int) -> float:
-    """The shortest of some calls after one that warms up."""
-    infer()
+    """The shortest of some calls; the first of several warms up and does not count."""
     times = []
-    for _ in range(calls):
+    for number in range(calls):
         start_s = time.perf_counter()
         infer()
-        times.append(time.perf_counter() - start_s)
+        if number or calls == 1:
+            times.append(time.perf_counter() - start_s)
     return max(min(times), 1e-9)
