@@ -13,11 +13,10 @@ from bench.report.lottery import lottery_verdict
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import has_quantized, pareto_fronts
 from bench.report.sentences import compared_sentence, cuda_sentence
-from fixtures.against import check_revision
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Record
 from fixtures.results import Reported
-from fixtures.selection import follow_cases
+from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session
 from fixtures.speed import Speed
 from fixtures.terminal import SECTIONS
@@ -44,15 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Find the data and the rules before anything is collected."""
     open_session(config, TASKS, Path(__file__).with_name("thresholds.toml"))
-    session, case_ids = config.stash[SESSION], [row.case.id for row in TABLE]
+    (suite,), case_ids = config.stash[SESSION].suites.values(), [row.case.id for row in TABLE]
     try:
-        session.rules.check_patterns(case_ids)
-        session.rules.check_metrics()
-        session.timing.check_cases(case_ids)
-        follow_cases(config, TABLE)
+        suite.rules.check_patterns(case_ids)
+        suite.rules.check_metrics()
+        suite.timing.check_cases(case_ids)
+        follow_table(config, TABLE)
         config.stash[SECTIONS] = [show_tables]
-        if config.option.against is not None:
-            check_revision(config.rootpath, config.option.against)
     except SettingError as error:
         raise pytest.UsageError(str(error)) from error
 

@@ -11,11 +11,14 @@ from fixtures.findings import FAIL, PASS, Finding
 from fixtures.gate import Check
 from gnn import storage
 from gnn.case import Case
-from gnn.compression import FineGrained, GlobalMagnitude, prunable_parameters
+from gnn.compression import FineGrained, GlobalMagnitude, LayerAdaptive, Sensitivity, prunable_parameters
+from gnn.compression.sensitivity import ROUNDING
+from gnn.determinism import deterministic
 from gnn.leftovers import temporary_folder
-from gnn.models import MODELS
+from gnn.models import MODELS, on_task
 from gnn.quantization.integer_model import integer_weights
 from gnn.tensor_bytes import tensor_bytes
+from gnn.training import validate
 from gnn.trial import Run
 
 # No channel that fits back is left out, and in every model the smallest channel is a smaller share than this.
@@ -38,9 +41,13 @@ def truncated(case: Case, run: Run) -> Iterator[Finding]:
 
 
 def achieved_sparsity(case: Case, run: Run) -> Iterator[Finding]:
-    """Whether what was asked for was removed, to the weight, and stayed away: in total, and tensor by tensor."""
-    asked = getattr(case.compression, "sparsity", 0.0)
+    """Whether what was asked for was removed, to the weight, and stayed away: in total, and tensor by tensor.
+
+    Of a method that is not asked for a sparsity it is what the masks removed.
+    """
     weights = {name: run.model.get_parameter(name).numel() for name in run.layer_sparsity}
+    masked = sum(share * weights[name] for name, share in run.masked_share.items()) / sum(weights.values())
+    asked = getattr(case.compression, "sparsity", masked)
     # Rounding to whole weights happens once per tensor in fine-grained pruning.
     yield _sparsity(case, run, "sparsity", run.sparsity, asked, len(weights) / sum(weights.values()))
     fine_grained = isinstance(case.compression, FineGrained)
@@ -58,6 +65,24 @@ def _sparsity(case: Case, run: Run, metric: str, value: float, asked: float, tol
         return Finding(PASS)
     sentence = f"{metric} is {value:.6g}, asked was {asked:.6g}, allowed is a difference of {tolerance:.2g}"
     return Finding(FAIL, f"{case.id}: {sentence} (seed {run.seed})")
+
+
+def within_budget(runs: CaseRuns) -> Iterator[Finding]:
+    """Whether the first seed's model, as it was read back, has the validation score that sensitivity pruning promised.
+
+    Fine-tuning and fewer bits in the file may lower it.
+    """
+    case, models = runs.case, (runs.base.model, runs.runs[0].model)
+    if not isinstance(case.compression, Sensitivity) or case.fine_tune or case.precision != "fp32":
+        return
+    with deterministic(seed=0):
+        dense, pruned = (validate(model, runs.task, on_task(model, runs.task).prepare(runs.task)) for model in models)
+    drop, allowed = dense.score - pruned.score, case.compression.max_drop
+    if drop <= allowed + ROUNDING:
+        yield Finding(PASS)
+    else:
+        sentence = f"the validation score is {drop:.6g} below that of the dense model, allowed is {allowed:g}"
+        yield Finding(FAIL, f"{case.id}: {sentence} (seed {runs.runs[0].seed})")
 
 
 def achieved_if_asked(case: Case, run: Run) -> list[Finding]:
@@ -132,7 +157,7 @@ def equal_to_simulation(runs: CaseRuns) -> Iterator[Finding]:
 def still_sparse(runs: CaseRuns) -> Iterator[Finding]:
     """Whether what was removed stays away: integers may round more weights to zero, but never bring one back."""
     pruning = getattr(runs.case.compression, "pruning", None)
-    if not isinstance(pruning, GlobalMagnitude):
+    if not isinstance(pruning, GlobalMagnitude | LayerAdaptive):
         return
     for run in runs.runs:
         weights = sum(run.plain.get_parameter(name).numel() for name in run.layer_sparsity)

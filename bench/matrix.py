@@ -12,9 +12,11 @@ from gnn.compression import (
     GlobalMagnitude,
     Gradual,
     Hybrid,
+    LayerAdaptive,
     LotteryTicket,
     PostTraining,
     Qat,
+    Sensitivity,
     Structured,
 )
 
@@ -115,6 +117,13 @@ GRADUAL = beside(
     ),
 )
 
+# Each layer to a sparsity of its own.
+LAYER_WISE = (
+    *rows(GNNNET, (LayerAdaptive(0.9),), NIGHTLY, fine_tune=(True,)),
+    *rows(SPLINE, (LayerAdaptive(0.9),), QUICK, fine_tune=(True,)),
+    *rows(SPLINE, (Sensitivity(0.01),), QUICK),
+)
+
 STRUCTURED = beside(
     rows(
         TARGETS,
@@ -200,5 +209,7 @@ HYBRID = beside(
     ),
 )
 
-TABLE = BASELINES + PRUNING + GRADUAL + STRUCTURED + STORAGE + REGULARIZATION + LOTTERY + QUANTIZATION + HYBRID
+TABLE = (
+    BASELINES + PRUNING + GRADUAL + LAYER_WISE + STRUCTURED + STORAGE + REGULARIZATION + LOTTERY + QUANTIZATION + HYBRID
+)
 TASKS = tuple(sorted({row.case.registered_task for row in TABLE}))

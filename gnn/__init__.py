@@ -1,5 +1,6 @@
 """Compress graph neural networks: tasks, models, compression methods, storage and runtime, without pytest."""
 
+from gnn import testing
 from gnn.case import cases
 from gnn.compression import (
     L2,
@@ -10,12 +11,15 @@ from gnn.compression import (
     GlobalMagnitude,
     Gradual,
     Hybrid,
+    LayerAdaptive,
     LotteryTicket,
     PostTraining,
     Qat,
+    Sensitivity,
     Structured,
     compress,
     fine_tune,
+    sensitivity_scan,
 )
 from gnn.models import Model
 from gnn.runtime import compile, explain  # noqa: A004
@@ -34,11 +38,13 @@ __all__ = [
     "GlobalMagnitude",
     "Gradual",
     "Hybrid",
+    "LayerAdaptive",
     "LotteryTicket",
     "Model",
     "PostTraining",
     "Qat",
     "Recipe",
+    "Sensitivity",
     "Structured",
     "TrainingSettings",
     "cases",
@@ -54,4 +60,6 @@ __all__ = [
     "node_task",
     "save",
     "search",
+    "sensitivity_scan",
+    "testing",
 ]

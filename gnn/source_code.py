@@ -6,7 +6,7 @@ import sys
 import sysconfig
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name, spec_from_file_location
@@ -59,6 +59,29 @@ def sources_of(*roots: object) -> dict[str, str]:
             found[name] = source.meaning
             waiting.extend(module for reference in source.imports for module in _definers(reference, followed))
     return found
+
+
+def installed_sha256(*roots: object) -> dict[str, str]:
+    """Fingerprint the installed packages that modules, classes or functions are of, whole and by name.
+
+    `source_sha256` does not follow them, since what many use is pinned; what somebody installs anew after every change
+    is not. PyTorch and this library are left out.
+    """
+    packages = {_module_name(root).partition(".")[0] for root in roots} - {"torch", "gnn"}
+    return {name: digest for name in sorted(packages) if (digest := _package_sha256(name))}
+
+
+@lru_cache
+def _package_sha256(name: str) -> str:
+    spec = _specification(name)
+    if spec is None or spec.origin is None or not _INSTALLED.intersection(Path(spec.origin).parts):
+        return ""
+    file = Path(spec.origin)
+    files = sorted(file.parent.rglob("*.py")) if spec.submodule_search_locations else [file]
+    digest = hashlib.sha256()
+    for part in files:
+        digest.update(f"{part.relative_to(file.parent)}\n".encode() + part.read_bytes())
+    return digest.hexdigest()
 
 
 def meaning(source: str | bytes) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.installed import build_and_install
+
 
 @pytest.fixture(scope="session")
 def golden_folder() -> Path:
@@ -14,6 +16,19 @@ def golden_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference tensors in {folder}; set GNN_GOLDEN to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The wheel of this project, built once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    return build_and_install((base if worker_id == "master" else base.parent) / "wheel")
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path) -> Path:
+    """The folder that the wheel is installed in, and nothing else."""
+    return wheel.parent / "installed"
 
 
 @pytest.fixture(autouse=True)
@@ -29,4 +44,4 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the whole suite's tests first: one worker gets them, and none is left alone with them at the end."""
-    items.sort(key=lambda item: "suite" not in item.path.parts)
+    items.sort(key=lambda item: "suite" not in item.path.parts and item.path.stem != "test_own_repository")

@@ -39,7 +39,9 @@ def warn_in(module: str, category: type[Warning], text: str = "odd") -> None:
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-@pytest.mark.parametrize("module", ["gnn.storage.codec", "fixtures.gate", "bench.conftest", "conftest", "tests.toy"])
+@pytest.mark.parametrize(
+    "module", ["gnn.storage.codec", "fixtures.gate", "pytest_gnn.gate", "bench.conftest", "conftest", "tests.toy"]
+)
 def test_a_warning_of_our_own_code_is_an_error(module: str, category: type[Warning]) -> None:
     with pytest.raises(category, match="odd"):
         warn_in(module, category)

@@ -1,9 +1,7 @@
 """What is installed: two packages with names of their own, and a plugin that nobody notices who has no cases."""
 
+import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,13 +11,9 @@ import torch
 from gnn import storage
 from gnn.runtime import compile_inference
 from tests.gnn.five_models import random_model, small_tasks
+from tests.installed import PLUGIN, ROOT, run
 
-ROOT = Path(__file__).parents[1]
-BUILT_FROM = ("gnn", "fixtures", "pyproject.toml", "README.md", "LICENSE")
 INSTALLED_AS = {"gnn": "gnn", "fixtures": "pytest_gnn"}
-PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-
-PLUGIN = 'pytest_plugins = ["pytest_gnn"]\n'
 # Fixtures of the user's own that are called as ours are, and a test that is marked as ours may be.
 TESTS = """
 import pytest
@@ -70,39 +64,6 @@ task = torch.load(folder / "task.pt", weights_only=False)
 infer = runtime.compile_inference(storage.load(folder / "model").model, task)
 torch.testing.assert_close(infer(), torch.load(folder / "logits.pt"))
 """
-
-
-@pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, since building leaves files beside what it builds from."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in BUILT_FROM:
-        source, copy = ROOT / name, folder / "source" / name
-        if source.is_dir():
-            shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            copy.parent.mkdir(exist_ok=True)
-            shutil.copyfile(source, copy)
-    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
-    subprocess.run([*PIP, "wheel", *options, str(folder / "source")], check=True)
-    (found,) = folder.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="session")
-def installed(wheel: Path) -> Path:
-    """The folder that the wheel is installed in, and nothing else."""
-    folder = wheel.parent / "installed"
-    subprocess.run([*PIP, "install", "--no-deps", "--no-index", "--target", str(folder), str(wheel)], check=True)
-    return folder
-
-
-def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A process of Python in somebody else's folder, which finds this project only where it is installed."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
-    environment = {**own, "PYTHONPATH": str(installed), "TMPDIR": str(folder)}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_wheel_holds_two_packages_and_every_file_of_both(wheel: Path) -> None:
@@ -169,3 +130,70 @@ def test_a_model_file_runs_where_nothing_is_installed_that_only_measures(install
     torch.save(compile_inference(model, task)(), tmp_path / "logits.pt")
     done = run(installed, tmp_path, "-c", LOAD, str(tmp_path), str(installed))
     assert done.returncode == 0, done.stderr
+
+
+CASES = """
+import pathlib
+import gnn
+import pytest
+
+@gnn.cases("cora-node", "spline", gnn.Dense(), seeds={"quick": 1})
+def test_case(case, judge, bench_session):
+    suite = bench_session.suite_of(pathlib.Path(__file__))
+    pytest.fail(f"{case.case.id} of {suite.bless}", pytrace=False)
+
+def test_other():
+    pass
+"""
+HIDING = """
+@pytest.fixture
+def measure():
+    return None
+"""
+
+
+@pytest.fixture
+def own_suite(tmp_path: Path) -> Path:
+    """A repository with one case, in a folder of its own."""
+    (tmp_path / "conftest.py").write_text(PLUGIN)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "test_mine.py").write_text(CASES)
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_cases_of_another_repository_have_a_header_their_lines_and_a_verdict(
+    installed: Path, own_suite: Path, workers: str
+) -> None:
+    options = ("--data", "planted", "-n", workers, "--results", "results.json")
+    done = run(installed, own_suite, "-m", "pytest", *options)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "data: cora-node: PLANTED (generated), not the real dataset: asked for with --data planted" in lines
+    assert any(line.startswith("[1/1] ") and line.endswith("; failed planted-cora-node.spline.dense") for line in lines)
+    verdict, sentence = lines[-3:-1]
+    assert verdict.startswith("RED under --gate enforce: 1 failed, 1 of them without a result")
+    assert sentence == "planted-cora-node.spline.dense of python -m pytest_gnn.bless mine"
+    assert json.loads((own_suite / "results.json").read_text())["profile_cases"] == 1
+    assert not [path for path in own_suite.iterdir() if path.name.startswith("gnn-own-tests")]
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_fixture_that_hides_what_a_case_is_judged_with_is_named(
+    installed: Path, own_suite: Path, workers: str
+) -> None:
+    file = own_suite / "mine" / "test_mine.py"
+    file.write_text(CASES + HIDING)
+    done = run(installed, own_suite, "-m", "pytest", "--data", "planted", "-n", workers)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
+    assert f"ERROR: the fixture 'measure' in {file} hides the one of that name that " in done.stderr
+    assert "INTERNALERROR" not in done.stdout
+
+
+def test_cases_that_are_all_deselected_leave_nothing(installed: Path, own_suite: Path) -> None:
+    done = run(installed, own_suite, "-m", "pytest", "-k", "other", "--data", "planted", "-p", "no:cacheprovider")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "suite: profile" not in done.stdout
+    assert "gate" not in done.stdout
+    left = {path.name for path in own_suite.iterdir() if not path.name.startswith(("pytest-of", "torchinductor"))}
+    assert left <= {"conftest.py", "mine", "__pycache__", ".benchmarks"}

@@ -9,12 +9,14 @@ from gnn.compression.global_magnitude import GlobalMagnitude
 from gnn.compression.gradual import Gradual
 from gnn.compression.hybrid import Hybrid
 from gnn.compression.l2 import L2
+from gnn.compression.layer_adaptive import LayerAdaptive
 from gnn.compression.lottery_ticket import LotteryTicket
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.post_training import PostTraining
 from gnn.compression.prunable import prunable_parameters, sparsity_of
 from gnn.compression.qat import Qat
 from gnn.compression.registry import METHODS, CompressionSettings, check, compress, register_method
+from gnn.compression.sensitivity import LayerSensitivity, Sensitivity, sensitivity_scan
 from gnn.compression.structured import Structured
 from gnn.registry import import_parts
 
@@ -33,10 +35,13 @@ __all__ = [
     "GlobalMagnitude",
     "Gradual",
     "Hybrid",
+    "LayerAdaptive",
+    "LayerSensitivity",
     "LotteryTicket",
     "Masks",
     "PostTraining",
     "Qat",
+    "Sensitivity",
     "Structured",
     "TrainingContext",
     "check",
@@ -44,5 +49,6 @@ __all__ = [
     "fine_tune",
     "prunable_parameters",
     "register_method",
+    "sensitivity_scan",
     "sparsity_of",
 ]

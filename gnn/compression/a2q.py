@@ -51,8 +51,13 @@ class A2q:
         return True
 
     def id_parts(self) -> tuple[str, ...]:
-        """One setting, so that it has none in its case id."""
-        return ()
+        """What differs from the one setting that is benched, such as ("int2",)."""
+        named = {"bit_width": "int", "memory_weight": "w", "memory_kb": "kb"}
+        values = {
+            f"{short}{getattr(self, name):g}": getattr(self, name) != getattr(A2q, name)
+            for name, short in named.items()
+        }
+        return tuple(part for part, differs in values.items() if differs)
 
 
 def a2q_quantization(model_name: str, settings: A2q, nonnegative: tuple[str, ...] = ()) -> Quantization:

@@ -8,7 +8,7 @@ from torch.nn.utils import prune
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import harden_masks
-from gnn.compression.prunable import SparsitySettings, prunable_parameters
+from gnn.compression.prunable import SparsitySettings, pruning_targets
 from gnn.compression.registry import register_method
 
 
@@ -25,7 +25,7 @@ def prune_fine_grained(model: nn.Module, settings: FineGrained, context: Context
 
     Source: the paper, section 2.4 ("fine-grained Magnitude-Based Pruning"); torch.nn.utils.prune.
     """
-    targets = prunable_parameters(model)
+    targets = pruning_targets(model)
     for _, module, parameter in targets:
         prune.l1_unstructured(module, parameter, amount=float(settings.sparsity))
     return Compressed(model, harden_masks(model, targets))

@@ -8,7 +8,7 @@ from torch.nn.utils import prune
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.masks import harden_masks
-from gnn.compression.prunable import SparsitySettings, prunable_parameters
+from gnn.compression.prunable import SparsitySettings, pruning_targets
 from gnn.compression.registry import register_method
 
 
@@ -25,7 +25,7 @@ def prune_globally(model: nn.Module, settings: GlobalMagnitude, context: Context
 
     Source: the paper, section 2.4 ("Global Unstructured Pruning"); torch.nn.utils.prune.
     """
-    targets = prunable_parameters(model)
+    targets = pruning_targets(model)
     prune.global_unstructured(
         [(module, parameter) for _, module, parameter in targets],
         pruning_method=prune.L1Unstructured,

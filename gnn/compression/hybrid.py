@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize, prune
 
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.global_magnitude import GlobalMagnitude
+from gnn.compression.layer_adaptive import LayerAdaptive
 from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.quantized_training import by_range, on_integers
 from gnn.compression.range_settings import RangeSettings
@@ -32,7 +33,7 @@ class Hybrid:
 
     method: ClassVar[str] = "hybrid"
     can_be_fine_tuned: ClassVar[bool] = False
-    pruning: GlobalMagnitude | Structured
+    pruning: GlobalMagnitude | LayerAdaptive | Structured
     bit_width: int = 8
     order: Order = "prune-first"
 
@@ -42,6 +43,10 @@ class Hybrid:
             raise SettingError(f"order {self.order!r} is unknown; valid are: prune-first, quantize-first")
         if self.order == "quantize-first" and isinstance(self.pruning, Structured):
             raise SettingError("whole channels cannot be removed from a quantized model; prune first")
+        if self.order == "quantize-first" and not isinstance(self.pruning, GlobalMagnitude):
+            raise SettingError(
+                f"{self.pruning.method} is not for quantized weights; give GlobalMagnitude, or prune first"
+            )
 
     @property
     def compresses(self) -> bool:

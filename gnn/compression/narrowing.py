@@ -26,7 +26,7 @@ def narrow_model(model: Any, traced: Traced, kept: Sequence[Tensor], run: Run) -
     Raises:
         SettingError: What is left does not run, or gives something else than the model with zeros in these channels.
     """
-    wide = _silenced(model, traced, kept)
+    wide = silenced(model, traced, kept)
     _cut_tensors(model, slice_state(model.state_dict(), traced.groups, kept), traced)
     _cut_sizes(model, traced, kept)
     if hasattr(model, "settle"):
@@ -115,7 +115,7 @@ def _check(wide: nn.Module, narrow: nn.Module, traced: Traced, kept: Sequence[Te
         )
 
 
-def _silenced(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> nn.Module:
+def silenced(model: nn.Module, traced: Traced, kept: Sequence[Tensor]) -> nn.Module:
     """The model with zeros in all tensors of the channels that would be removed."""
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for group, left in zip(traced.groups, kept, strict=True):

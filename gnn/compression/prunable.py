@@ -44,6 +44,15 @@ def prunable_parameters(model: nn.Module) -> list[tuple[str, nn.Module, str]]:
     ]
 
 
+def pruning_targets(model: nn.Module) -> list[tuple[str, nn.Module, str]]:
+    """The prunable parameters of a model; raises `SettingError` where it has none."""
+    if not (targets := prunable_parameters(model)):
+        raise SettingError(
+            f"nothing of {type(model).__name__} can be pruned: it has no weights of two dimensions or more"
+        )
+    return targets
+
+
 def sparsity_of(model: nn.Module) -> tuple[float, dict[str, float]]:
     """Share of exact zeros among the prunable weights: in total, and per tensor."""
     zeros, weights, layers = 0, 0, {}

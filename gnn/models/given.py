@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gnn.errors import SettingError
 from gnn.models.plain import CALL, Call
 from gnn.models.registry import ModelEntry
+from gnn.source_code import installed_sha256
 from gnn.tasks import Task, fingerprint
 from gnn.training_settings import Recipe, TrainingSettings
 
@@ -85,9 +86,10 @@ class Model(ModelEntry):
                 raise SettingError(f"the weights of model {self.name!r} do not fit on {task.name}: {said}") from error
         return module
 
-    def description(self, module: nn.Module) -> object:  # noqa: ARG002
-        """The fingerprint of the weights that were given, None for fresh ones."""
-        return None if self._state is None else fingerprint(dict(self._state))
+    def description(self, module: nn.Module) -> object:
+        """The fingerprints of the weights that were given, None for fresh ones, and of the packages that it is from."""
+        weights = None if self._state is None else fingerprint(dict(self._state))
+        return [weights, installed_sha256(type(module), *self.sources(module))]
 
     @property
     def pretrained(self) -> bool:

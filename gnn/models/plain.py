@@ -44,7 +44,7 @@ class _Plain(GraphModel):
         """The outputs; raises `SettingError` unless they are [rows, outputs of the task]."""
         count, shape = self.task.output_count, tuple(getattr(outputs, "shape", ()))
         if not isinstance(outputs, Tensor) or (shape != (rows, count) and not (count == 1 and shape == (rows,))):
-            found = f"of shape {list(shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+            found = f"a tensor of shape {list(shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
             raise SettingError(
                 f"{type(self.module).__name__} gives {found} for {rows} {self.examples} of {self.task.name}, "
                 f"which needs [{rows}, {count}]; change its last layer, or give gnn.Model(call=...) that makes it so"

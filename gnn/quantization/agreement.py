@@ -49,4 +49,4 @@ def _logits(model: nn.Module, task: Task) -> Tensor:
 
 
 def _classes(logits: Tensor) -> Tensor:
-    return logits.argmax(1) if logits.dim() > 1 else logits > 0
+    return logits.argmax(1) if logits.dim() > 1 and logits.shape[1] > 1 else logits > 0

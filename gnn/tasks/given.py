@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gnn.errors import DatasetError, SettingError
 from gnn.tasks.given_data import checked_data, dense_features, node_count, require_data, sparse_features
-from gnn.tasks.given_splits import MASKS, Shares, SplitFunction, SplitWish, split_rule
+from gnn.tasks.given_splits import MASKS, Shares, SplitFunction, SplitSettings, split_rule
 from gnn.tasks.graph_classification import GraphClassification
 from gnn.tasks.graph_collection import GraphCollection
 from gnn.tasks.graph_splits import SHARES
@@ -80,7 +80,7 @@ def node_task(
     objective = objective_for(labels, objective, metric)
     data.y = targets = objective.targets(labels)
     graph = Graph(sparse_features(data), cast(Tensor, data.edge_index), targets)
-    rule = split_rule(name, len(labels), _classes(objective, targets), SplitWish(split, groups, shares, masks))
+    rule = split_rule(name, len(labels), _classes(objective, targets), SplitSettings(split, groups, shares, masks))
 
     def at(seed: int) -> NodeClassification:
         return NodeClassification(
@@ -135,8 +135,8 @@ def graph_task(
     for graph, target in zip(data, targets.split(1), strict=True):
         graph.y = target
     collection = _collect(data, targets)
-    wish = SplitWish("random" if split is None and groups is None else split, groups, shares, {})
-    rule = split_rule(name, len(data), _classes(objective, targets), wish)
+    settings = SplitSettings("random" if split is None and groups is None else split, groups, shares, {})
+    rule = split_rule(name, len(data), _classes(objective, targets), settings)
 
     def at(seed: int) -> GraphClassification:
         return GraphClassification(
@@ -236,10 +236,12 @@ def _learnable(task: str, split: Split, objective: Objective, labels: Tensor) ->
                 f"expected {expected} ({len(refused)} labels are not); correct them, or leave these examples out of "
                 "the split"
             )
+        if bool(targets[examples].isnan().all()):
+            raise DatasetError(f"the {part} part of {task} has no label that is known; leave such examples out of it")
         reason = None if part == "train" else objective.undefined(objective.metric, targets[examples])
         if reason:
             raise DatasetError(
-                f"{objective.metric} is undefined on the {part} part of {task}: {reason}; choose another metric, or a "
-                "split that gives the part both kinds"
+                f"{objective.metric} is undefined on the {part} part of {task}: {reason}; choose another metric or "
+                "another split"
             )
     return split

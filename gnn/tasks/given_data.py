@@ -55,7 +55,7 @@ def require_data(data: Any, where: str) -> "Data":  # noqa: ANN401
     if not isinstance(data, Data):
         raise DatasetError(
             f"{where} is a {type(data).__name__}, expected a torch_geometric.data.Data; build one with x, edge_index "
-            "and y"
+            "and y, or take one graph out of a dataset, such as dataset[0]"
         )
     return data
 

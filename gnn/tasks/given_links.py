@@ -53,7 +53,8 @@ def link_task(
     if split not in (None, "random") and not callable(split):
         raise SettingError(f"split is {split!r}, expected None, 'random' or a function of the seed")
     data = checked_data(data, where)
-    for key in [key for key in data.to_dict() if key.startswith("edge_label")]:
+    # What PyG's splits of links name so holds links that are hidden here.
+    for key in [key for key in data.to_dict() if "edge_label" in key or key.endswith("_edge_index")]:
         del data[key]
     nodes, features, objective = node_count(data), sparse_features(data), Binary(metric or "roc_auc")
     link_of_edge, links = _links(cast(Tensor, data.edge_index), nodes, where)

@@ -20,7 +20,7 @@ Shares = tuple[float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class SplitWish:
+class SplitSettings:
     """How somebody wants examples to be split, as `node_task` takes it; `masks` are those that the data has."""
 
     split: str | SplitFunction | None
@@ -29,38 +29,38 @@ class SplitWish:
     masks: Mapping[str, Tensor]
 
 
-def split_rule(task: str, count: int, classes: Tensor | None, wish: SplitWish) -> Callable[[int], Split]:
+def split_rule(task: str, count: int, classes: Tensor | None, settings: SplitSettings) -> Callable[[int], Split]:
     """The function that splits `count` examples by a seed, after what can be checked once.
 
     `classes` [count] are the labels to stratify by, None where there is no class. The function raises `DatasetError`
     for parts that overlap, are empty or have examples that do not exist.
     """
-    require_shares(wish.shares)
-    draw = _drawing(task, count, classes, wish)
+    require_shares(settings.shares)
+    draw = _drawing(task, count, classes, settings)
     return lambda seed: checked_split(task, count, draw(seed))
 
 
-def _drawing(task: str, count: int, classes: Tensor | None, wish: SplitWish) -> SplitFunction:
-    if wish.groups is not None:
-        return _grouped(count, wish)
-    if callable(wish.split):
-        return wish.split
-    if wish.split is None and wish.masks:
-        return _masked(task, wish.masks)
-    if wish.split == "random":
-        return lambda seed: random_split(count, seed, wish.shares)
-    if wish.split == "stratified":
+def _drawing(task: str, count: int, classes: Tensor | None, settings: SplitSettings) -> SplitFunction:
+    if settings.groups is not None:
+        return _grouped(count, settings)
+    if callable(settings.split):
+        return settings.split
+    if settings.split is None and settings.masks:
+        return _masked(task, settings.masks)
+    if settings.split == "random":
+        return lambda seed: random_split(count, seed, settings.shares)
+    if settings.split == "stratified":
         if classes is None:
             raise SettingError("split='stratified' needs one class per example; choose split='random' or a function")
-        return lambda seed: stratified_split(classes, seed, wish.shares)
-    if wish.split is None:
+        return lambda seed: stratified_split(classes, seed, settings.shares)
+    if settings.split is None:
         raise DatasetError(
             f"the data of {task} has no {', '.join(MASKS.values())}; add them, or choose split='random', 'stratified' "
             "or a function of the seed"
         )
     raise SettingError(
-        f"split is {wish.split!r}, expected None, 'random', 'stratified' or a function of the seed that returns three "
-        "masks or tensors of numbers"
+        f"split is {settings.split!r}, expected None, 'random', 'stratified' or a function of the seed that returns "
+        "three masks or tensors of numbers"
     )
 
 
@@ -117,13 +117,15 @@ def _numbers(task: str, count: int, name: str, part: Tensor) -> Tensor:
     return part
 
 
-def _grouped(count: int, wish: SplitWish) -> SplitFunction:
-    groups = wish.groups
-    if wish.split not in (None, "random"):
-        raise SettingError(f"groups cannot be kept whole by split={wish.split!r}; choose split='random' or no groups")
+def _grouped(count: int, settings: SplitSettings) -> SplitFunction:
+    groups = settings.groups
+    if settings.split not in (None, "random"):
+        raise SettingError(
+            f"groups cannot be kept whole by split={settings.split!r}; choose split='random' or no groups"
+        )
     if not isinstance(groups, Tensor) or groups.shape != (count,) or groups.is_floating_point():
         raise DatasetError(f"groups are {_described(groups)}, expected the whole number of a group for each of {count}")
-    return lambda seed: whole_groups_split(groups.cpu(), seed, wish.shares)
+    return lambda seed: whole_groups_split(groups.cpu(), seed, settings.shares)
 
 
 def _masked(task: str, masks: Mapping[str, Tensor]) -> SplitFunction:

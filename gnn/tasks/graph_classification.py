@@ -17,7 +17,7 @@ from gnn.tasks.objectives import MultiClass, Objective
 from gnn.tasks.task import Task
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Batch, Data
+    from torch_geometric.data import Data
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class GraphClassification(Task):
         """
         yield from map(self.collection.select, self._deal(batch_size, fewest_nodes))
 
-    def pyg_batches(self, batch_size: int, fewest_nodes: int = 0) -> "Iterator[Batch]":
+    def pyg_batches(self, batch_size: int, fewest_nodes: int = 0) -> "Iterator[Data]":
         """The batches of `shuffled_batches` in PyG's form, with the targets as `y`."""
         yield from map(self._pyg_batch, self._deal(batch_size, fewest_nodes))
 
@@ -77,7 +77,7 @@ class GraphClassification(Task):
                 batches.append(graphs)
         return batches
 
-    def pyg(self, part: str | None = None) -> "Batch":
+    def pyg(self, part: str | None = None) -> "Data":
         """All graphs of one part as one batch, in the order of the split; without a part all graphs there are."""
         if part not in self._pyg:
             self._pyg[part] = self._pyg_batch(self._all_graphs if part is None else getattr(self.split, part))
@@ -88,14 +88,14 @@ class GraphClassification(Task):
         return torch.arange(len(self.collection.labels))
 
     @cached_property
-    def _pyg(self) -> "dict[str | None, Batch]":
+    def _pyg(self) -> "dict[str | None, Data]":
         return {}
 
-    def _pyg_batch(self, graphs: Tensor) -> "Batch":
+    def _pyg_batch(self, graphs: Tensor) -> "Data":
         # PyG takes seconds to import, and our own models do without.
         from torch_geometric.data import Batch  # noqa: PLC0415
 
-        return Batch.from_data_list([self._graphs[graph] for graph in graphs.tolist()])
+        return cast("Data", Batch.from_data_list([self._graphs[graph] for graph in graphs.tolist()]))
 
     @cached_property
     def _graphs(self) -> "Sequence[Data]":
@@ -103,8 +103,14 @@ class GraphClassification(Task):
 
         if self.data is not None:
             return self.data
-        batches = [self.collection.select(graph) for graph in self._all_graphs.split(1)]
-        return [Data(x=batch.features, edge_index=batch.edge_index, y=batch.labels) for batch in batches]
+        collection = self.collection
+        nodes, edges = (pointer.diff().tolist() for pointer in (collection.node_pointer, collection.edge_pointer))
+        features, edge_index = collection.features.split(nodes), collection.edge_index.split(edges, dim=1)
+        rest = (collection.node_pointer[:-1], collection.labels.split(1))
+        return [
+            Data(x=x, edge_index=of_graph - first, y=label)
+            for x, of_graph, first, label in zip(features, edge_index, *rest, strict=True)
+        ]
 
     def in_degree(self, part: str | None = None) -> Tensor | None:
         """Incoming edges of every node of one part's graphs."""

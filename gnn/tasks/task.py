@@ -10,7 +10,7 @@ from torch import Tensor
 from gnn.tasks.objectives import Objective
 
 if TYPE_CHECKING:
-    from torch_geometric.data import Batch, Data
+    from torch_geometric.data import Data
 
 PARTS = ("train", "validation", "test")
 
@@ -67,7 +67,7 @@ class Task(ABC):
         """What the outputs of one part are compared with, in its order and in the shape that the objective says."""
 
     @abstractmethod
-    def pyg(self, part: str | None = None) -> "Data | Batch":
+    def pyg(self, part: str | None = None) -> "Data":
         """What a model that knows nothing of tasks is called with: all that is known of the graphs of one part.
 
         Features are dense, and edges are in the order in which they were given. Every call returns the same object for

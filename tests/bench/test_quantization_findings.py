@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from bench.findings import equal_to_simulation, really_quantized, still_sparse
 from fixtures.artifacts import CaseRuns
 from fixtures.findings import FAIL, PASS
 from gnn.case import Case
-from gnn.compression import CompressionSettings, GlobalMagnitude, Hybrid, PostTraining
+from gnn.compression import CompressionSettings, GlobalMagnitude, Hybrid, LayerAdaptive, PostTraining
 from gnn.models import GraphModel, build_model
 from gnn.quantization.agreement import Agreement
 from gnn.quantization.description import Quantization
@@ -77,9 +79,9 @@ def test_integers_have_to_say_what_the_simulation_says() -> None:
     assert (finding.status, "nothing says" in finding.sentence) == (FAIL, True)
 
 
-def test_removed_weights_have_to_stay_removed() -> None:
-    settings = Hybrid(GlobalMagnitude(0.8))
-    (finding,) = still_sparse(runs_of(on_integers(gnnnet()), settings))
+@pytest.mark.parametrize("pruning", [GlobalMagnitude(0.8), LayerAdaptive(0.8)])
+def test_removed_weights_have_to_stay_removed(pruning: GlobalMagnitude | LayerAdaptive) -> None:
+    (finding,) = still_sparse(runs_of(on_integers(gnnnet()), Hybrid(pruning)))
     assert finding.status == FAIL
     assert "0.8 at least was asked for" in finding.sentence
 

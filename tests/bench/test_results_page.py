@@ -111,9 +111,9 @@ def test_a_pruned_model_has_a_row_for_each_sparsity_and_dashes_for_what_was_not_
     page = results_page(made_up_results(*records)).partition("## What compression")[2]
     half, most = (line.split("|")[2:-1] for line in page.splitlines() if line.startswith("| cora-node.spline"))
     pruned = "0.900 ± 0.010 (-0.017), 4.0x smaller, 1.50x faster"
-    assert [cell.strip() for cell in half] == ["0.5", "0.900 ± 0.010", "-", "-", pruned, "-", "-"]
+    assert [cell.strip() for cell in half] == ["0.5", "0.900 ± 0.010", "-", "-", "-", pruned, "-", "-"]
     stored = "0.900 ± 0.010 (-0.017), 20.0x smaller"
-    assert [cell.strip() for cell in most] == ["0.9", "0.900 ± 0.010", pruned, "-", "-", stored, "-"]
+    assert [cell.strip() for cell in most] == ["0.9", "0.900 ± 0.010", pruned, "-", "-", "-", stored, "-"]
     assert "Stored in INT8 instead of FP32, a file is 5.0 times smaller" in page
 
 

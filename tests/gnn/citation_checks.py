@@ -10,7 +10,6 @@ from gnn.layers import CsrMatrix
 from gnn.models import GraphModel, build_model_for
 from gnn.tasks import Graph, LinkPrediction, Links, NodeClassification, Task
 from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
-from gnn.training import outputs_of
 
 PLANTED = PlantedCitationGraph(
     nodes=60, undirected_edges=120, class_sizes=(30, 30), edge_homophily=0.9, features=40, words_per_node=6.0
@@ -49,23 +48,6 @@ def messages_of(task: Task) -> Tensor:
     return task.edge_index
 
 
-def renumbered(task: Task, number: Tensor) -> Task:
-    """The task with node i called number[i]; what a model gives for nodes has to move, for pairs to stay."""
-    if isinstance(task, NodeClassification):
-        labels = torch.empty_like(task.graph.labels).index_copy(0, number, task.graph.labels)
-        return replace(task, graph=Graph(_rows_moved(task.graph.features, number), number[messages_of(task)], labels))
-    assert isinstance(task, LinkPrediction)
-    links = {
-        part: Links(number[task.links(part).positive], number[task.links(part).negative])
-        for part in ("train", "validation", "test")
-    }
-    return replace(task, features=_rows_moved(task.features, number), edge_index=number[task.edge_index], **links)
-
-
-def _rows_moved(matrix: CsrMatrix, number: Tensor) -> CsrMatrix:
-    return CsrMatrix.from_coordinates(number[matrix.row], matrix.column, matrix.value, matrix.shape)
-
-
 def new_model(name: str, task: Task, seed: int = 0) -> GraphModel:
     """A model whose biases matter."""
     with deterministic(seed):
@@ -80,18 +62,6 @@ def new_model(name: str, task: Task, seed: int = 0) -> GraphModel:
 def of_all(model: GraphModel, task: Task) -> Tensor:
     """What the model's forward pass gives, a row per node."""
     return model.eval()(model.prepare(task))
-
-
-def check_equivariance(name: str, task: Task) -> None:
-    """Renumbering the nodes moves their outputs with them."""
-    model = new_model(name, task)
-    outputs = of_all(model, task)
-    number = torch.randperm(len(outputs), generator=torch.Generator().manual_seed(1))
-    assert outputs.std(dim=0).min() > 1e-3
-    torch.testing.assert_close(of_all(model, renumbered(task, number))[number], outputs, rtol=1e-4, atol=1e-5)
-    if isinstance(task, LinkPrediction):
-        of_pairs, moved = (outputs_of(model, t, model.prepare(t), "test") for t in (task, renumbered(task, number)))
-        torch.testing.assert_close(moved, of_pairs, rtol=1e-4, atol=1e-5)
 
 
 def check_isolated_nodes(name: str, task: Task) -> None:

@@ -116,7 +116,12 @@ def foreign_model(name: str, seed: int = 0) -> Foreign:
         model = build().eval()
         randomise(model)
         x, edge_index = torch.randn(NODES, FEATURES), torch.randint(0, NODES, (2, EDGES))
-    return model, (x, edge_index, *([torch.arange(NODES) * GRAPHS // NODES] if pools else []))
+    if not pools:
+        return model, (x, edge_index)
+    size = NODES // GRAPHS
+    # Edges stay in the graph of their target.
+    edge_index = torch.stack([edge_index[1] // size * size + edge_index[0] % size, edge_index[1]])
+    return model, (x, edge_index, torch.arange(NODES) // size)
 
 
 @torch.no_grad()

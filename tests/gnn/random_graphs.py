@@ -40,17 +40,3 @@ def random_task(channels: int = CHANNELS, seed: int = 0) -> GraphClassification:
 def by_target(edge_index: Tensor) -> Tensor:
     """Edges [2, edges] sorted as a collection holds them, by (target, source)."""
     return edge_index[:, torch.argsort(edge_index[1] * int(edge_index.max() + 1) + edge_index[0])]
-
-
-def renumbered(batch: GraphBatch, seed: int) -> tuple[GraphBatch, Tensor]:
-    """The batch with its graphs' nodes and each node's edges in another order, and the old number of each node."""
-    generator = torch.Generator().manual_seed(seed)
-    nodes = [
-        first + torch.randperm(size, generator=generator)
-        for size, first in zip(batch.node_pointer.diff().tolist(), batch.node_pointer.tolist(), strict=False)
-    ]
-    order = torch.cat(nodes)
-    edge_index = order.argsort()[batch.edge_index]
-    edge_index = edge_index[:, torch.randperm(edge_index.shape[1], generator=generator)]
-    edge_index = edge_index[:, torch.argsort(edge_index[1], stable=True)]
-    return GraphBatch(batch.features[order], edge_index, batch.node_pointer, batch.labels), order

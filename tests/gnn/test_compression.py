@@ -114,19 +114,6 @@ def test_masks_tell_what_was_kept(method: type[Any]) -> None:
         assert torch.equal(kept, model.get_parameter(name) != 0)
 
 
-@pytest.mark.parametrize("method", METHOD_CLASSES)
-def test_nothing_of_the_pruning_tool_is_left(method: type[Any]) -> None:
-    model, fresh = random_model(3), random_model(3)
-    parameters = dict(model.named_parameters())
-    model = compress(model, method(0.5)).model
-    assert model.state_dict().keys() == fresh.state_dict().keys()
-    assert dict(model.named_parameters()).keys() == parameters.keys()
-    for module in model.modules():
-        assert not module._forward_pre_hooks
-        assert not [name for name in vars(module) if name.endswith(("_orig", "_mask"))]
-    assert all(parameter.requires_grad and parameter.is_leaf for parameter in model.parameters())
-
-
 def test_dense_changes_nothing() -> None:
     model, fresh = random_model(4), random_model(4)
     masks = compress(model, Dense()).masks

@@ -1,21 +1,18 @@
 """What every registered model does: it fits its task, learns, repeats and comes back from its file."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from gnn import storage
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
 from gnn.models import MODELS, GraphModel, build_model, build_model_for, settings_mapping
 from gnn.tasks import GraphBatch, Task
 from gnn.training import fit, outputs_of
 from gnn.training_settings import TrainingSettings
-from tests.gnn.five_models import random_model
 from tests.gnn.random_graphs import batch_of, random_task
-from tests.gnn.toy_quantization import initial_model, logits, same, task_for, tasks_of_every_kind
+from tests.gnn.toy_quantization import initial_model, same, task_for, tasks_of_every_kind
 
 NAMES = sorted(MODELS)
 OUT_OF_RANGE = {
@@ -95,15 +92,6 @@ def test_a_task_of_another_kind_is_refused(name: str, task: Task) -> None:
             assert str(caught.value).startswith(
                 f"model {name!r} is for {task.kind}, not for {kind} ({other.name}); models that fit are: "
             )
-
-
-def test_a_file_gives_the_same_outputs_to_the_bit(name: str, task: Task, tmp_path: Path) -> None:
-    model = random_model(name, task)
-    storage.save(model, tmp_path / "model", model_name=name, task=task.name)
-    loaded = storage.load(tmp_path / "model").model
-    assert loaded.settings == model.settings
-    assert len(logits(model, task).unique()) > 5
-    assert torch.equal(logits(loaded, task), logits(model, task))
 
 
 # The links of the small task say nothing about each other: test_walkpooling_model has others.

@@ -1,13 +1,27 @@
 """What models, records and baselines rely on in every task, on planted data."""
 
+import json
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
+import torch
 
 from gnn.artifacts import ArtifactStore
-from gnn.tasks import TASKS, DataSource, Task, load_task
+from gnn.tasks import (
+    TASKS,
+    DataSource,
+    GraphClassification,
+    LinkPrediction,
+    NodeClassification,
+    Task,
+    load_task,
+)
+from tests.gnn.given_graphs import pyg_of
 
 NAMES = sorted(TASKS)
+SNAPSHOTS = Path(__file__).parents[2] / "snapshots"
 TABLE_1 = ["graphs", "nodes", "edges", "features", "labels"]
 
 
@@ -61,3 +75,33 @@ def test_the_batch_and_the_score_have_names(loader: Loader, name: str) -> None:
     task = loader.load(name)
     assert task.score_name == ("roc_auc" if task.kind == "link-prediction" else "accuracy")
     assert any(character.isdigit() for character in task.inference_batch)
+
+
+@pytest.mark.parametrize("name", ["cora-node", "cora-link", "proteins", "bbbp", "bbbp-scaffold"])
+def test_registered_tasks_keep_their_fingerprints(data_root: Path, loader: Loader, name: str) -> None:
+    snapshot = next(path for path in sorted(SNAPSHOTS.glob(f"{name}.*.dense.json")))
+    dataset = TASKS[name].dataset
+    assert dataset is not None
+    source = DataSource("root", data_root / dataset.folder)
+    for seed, sha256 in list(json.loads(snapshot.read_text())["task_sha256"].items())[:2]:
+        assert load_task(name, source, loader.store, seed=int(seed)).sha256 == sha256
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plain_module_can_be_called_with_registered_tasks(loader: Loader, name: str) -> None:
+    task = loader.load(name)
+    pyg = pyg_of(task, "test")
+    assert pyg is pyg_of(task, "test")
+    assert pyg.x.shape[1] == task.feature_count
+    if isinstance(task, GraphClassification):
+        own = task.batch("test")
+        assert torch.equal(pyg.x, own.features)
+        assert torch.equal(pyg.edge_index, own.edge_index)
+        assert torch.equal(pyg.batch, own.graph_of_node)
+        assert torch.equal(pyg.y, task.targets("test"))
+        assert pyg_of(replace(task, split=replace(task.split, test=task.split.test[:1])), "test").num_graphs == 1
+    else:
+        assert isinstance(task, NodeClassification | LinkPrediction)
+        edges = task.graph.edge_index if isinstance(task, NodeClassification) else task.edge_index
+        assert len(pyg.x) == task.statistics["nodes"]
+        assert torch.equal(pyg.edge_index, edges)

@@ -31,8 +31,10 @@ from gnn.models import GraphModel, build_model_for
 from gnn.quantization.agreement import Agreement
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.description import Quantization, empty_integer_model
-from gnn.quantization.integer_model import integer_weights, plain_model, untouched_layers
+from gnn.quantization.integer_model import plain_model, untouched_layers
 from gnn.quantization.quantized_model import weights_in_fp32
+from gnn.testing.model_checks import subject_of
+from gnn.testing.service_checks import require_compiled, require_from_file
 from tests.gnn.foreign_models import CLASSES, FEATURES, FOREIGN_MODELS, foreign_model
 from tests.gnn.toy_quantization import integer_model, task_for, tasks_of_every_kind, toy_context
 
@@ -95,21 +97,19 @@ def test_after_training_integers_say_what_the_simulation_says(name: str, kind: s
     require_equal(integer, simulated, example)
     require_whole(integer, foreign_model(name, seed=1)[0], example)
     require_listed(integer, untouched_layers(integer))
+    if kind == "range-8":
+        subject = subject_of(model, example)
+        require_from_file(integer, foreign_model(name, seed=1)[0], subject)
+        require_compiled(integer, subject)
 
 
 @pytest.mark.parametrize("name", FOREIGN_MODELS)
-def test_a_trained_model_is_calibrated_and_put_on_integers(name: str) -> None:
+def test_after_calibration_weights_are_near_those_of_the_model(name: str) -> None:
     model, example = foreign_model(name)
-    before = copy.deepcopy(model.state_dict())
     compressed = compress(model, PostTraining(8), example=example)
-    require_equal(compressed.model, compressed.simulated, example)
     require_whole(compressed.model, model, example)
-    require_listed(compressed.model, compressed.untouched)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-    plain = answers(plain_model(compressed.model), example)
-    exact = answers(model, example)
+    exact, plain = answers(model, example), answers(plain_model(compressed.model), example)
     assert 0 < float((plain - exact).abs().max()) < 0.1 * float(exact.abs().max())
-    assert compressed.compressed_tensors == len(integer_weights(compressed.model)) > 0
 
 
 @pytest.mark.parametrize("aggregation", ["add", "mean", "max", "min", "std", "softmax", ["mean", "max"]])

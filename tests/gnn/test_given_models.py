@@ -310,9 +310,9 @@ def test_a_call_of_ones_own_is_kept_by_copies_files_and_the_runtime(run_context:
         (
             NODES_TASK,
             lambda: GCN(FEATURES, 8, 2, 5),
-            "GCN gives of shape [90, 5] for 90 nodes of papers, which needs [90, 3]",
+            "GCN gives a tensor of shape [90, 5] for 90 nodes of papers, which needs [90, 3]",
         ),
-        (GRAPHS_TASK, lambda: GCN(FEATURES, 8, 2, 2), "GCN gives of shape ["),
+        (GRAPHS_TASK, lambda: GCN(FEATURES, 8, 2, 2), "GCN gives a tensor of shape ["),
         (
             LINKS_TASK,
             lambda: nn.Sequential(nn.Identity()),

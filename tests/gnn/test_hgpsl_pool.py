@@ -172,26 +172,6 @@ def pool(request: pytest.FixtureRequest) -> Iterator[HgpSlPool]:
         yield new_pool(sample_neighbors=sample, sparse_attention=sparse)
 
 
-def test_renumbering_nodes_renumbers_the_result(pool: HgpSlPool) -> None:
-    x, dense, pointer = random_batch([9, 1, 12], 70, seed=4)
-    generator = torch.Generator().manual_seed(5)
-    order = torch.cat([start + torch.randperm(n, generator=generator) for start, n in ((0, 9), (9, 1), (10, 12))])
-    before = pool(x, as_matrix(dense), pointer)
-    after = pool(x[order], as_matrix(dense[order][:, order]), pointer)
-    assert torch.equal(order[after.chosen], before.chosen)
-    torch.testing.assert_close(after.adjacency.to_dense(), before.adjacency.to_dense())
-
-
-def test_a_batch_is_its_graphs_one_by_one(pool: HgpSlPool) -> None:
-    x, dense, pointer = random_batch([7, 1, 10], 60, seed=6)
-    together = pool(x, as_matrix(dense), pointer)
-    whole = weights_by_old_numbers(together, 18)
-    for start, stop in zip(pointer[:-1].tolist(), pointer[1:].tolist(), strict=True):
-        part = slice(start, stop)
-        alone = pool(x[part], as_matrix(dense[part, part]), torch.tensor([0, stop - start]))
-        torch.testing.assert_close(weights_by_old_numbers(alone, stop - start), whole[part, part])
-
-
 def test_without_edges_every_node_has_at_least_itself(pool: HgpSlPool) -> None:
     x, dense, pointer = random_batch([1, 4], 0, seed=7)
     pooled = pool(x, as_matrix(dense), pointer)

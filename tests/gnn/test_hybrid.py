@@ -12,7 +12,15 @@ from torch import Tensor
 import gnn.compression.hybrid
 from gnn import storage
 from gnn.case import Case
-from gnn.compression import GlobalMagnitude, Hybrid, Structured, compress, prunable_parameters, sparsity_of
+from gnn.compression import (
+    GlobalMagnitude,
+    Hybrid,
+    LayerAdaptive,
+    Structured,
+    compress,
+    prunable_parameters,
+    sparsity_of,
+)
 from gnn.compression.hybrid import mask_quantized
 from gnn.errors import SettingError
 from gnn.models import GraphModel
@@ -30,10 +38,10 @@ from tests.gnn.toy_quantization import (
 )
 
 NAMES = ("gin", "gnnnet", "hgpsl", "ness", "spline")
-GLOBAL = {
+UNSTRUCTURED = {
     "prune-first": Hybrid(GlobalMagnitude(0.8), 8, "prune-first"),
     "quantize-first": Hybrid(GlobalMagnitude(0.8), 8, "quantize-first"),
-    "prune-first-int4": Hybrid(GlobalMagnitude(0.5), 4, "prune-first"),
+    "prune-first-int4": Hybrid(LayerAdaptive(0.5), 4, "prune-first"),
     "quantize-first-int4": Hybrid(GlobalMagnitude(0.5), 4, "quantize-first"),
 }
 
@@ -63,7 +71,7 @@ def masked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     return masks
 
 
-@pytest.mark.parametrize("case", GLOBAL)
+@pytest.mark.parametrize("case", UNSTRUCTURED)
 @pytest.mark.parametrize("name", NAMES)
 def test_removed_weights_are_zero_in_the_integers_and_as_many_as_asked_for(
     name: str,
@@ -73,7 +81,7 @@ def test_removed_weights_are_zero_in_the_integers_and_as_many_as_asked_for(
     masked: list[dict[str, Tensor]],
     tmp_path: Path,
 ) -> None:
-    settings, task = GLOBAL[case], task_for(name, tasks)
+    settings, task = UNSTRUCTURED[case], task_for(name, tasks)
     compressed = compress(dense(name), settings, toy_context(name, task, tmp_path))
     assert is_integer(compressed.model)
     plain = plain_model(compressed.model)
@@ -128,7 +136,7 @@ def test_whole_channels_leave_a_narrower_integer_model_that_is_stored(
     assert torch.equal(logits(loaded, task), logits(integer, task))
 
 
-@pytest.mark.parametrize("case", [*GLOBAL, "structured"])
+@pytest.mark.parametrize("case", [*UNSTRUCTURED, "structured"])
 def test_a_second_call_reads_what_the_first_one_made(
     case: str,
     tasks: dict[str, Task],
@@ -136,7 +144,7 @@ def test_a_second_call_reads_what_the_first_one_made(
     masked: list[dict[str, Tensor]],
     tmp_path: Path,
 ) -> None:
-    settings = GLOBAL.get(case, Hybrid(Structured(0.5)))
+    settings = UNSTRUCTURED.get(case, Hybrid(Structured(0.5)))
     context = toy_context("gnnnet", tasks["graph-classification"], tmp_path)
     found = [compress(dense("gnnnet"), settings, context) for _ in range(2)]
     assert len(masked) == 2
@@ -178,6 +186,7 @@ def test_both_rounds_of_fine_tuning_count(
     ("settings", "case_id"),
     [
         (Hybrid(Structured(0.8)), "cora-node.spline.structured.s0.8.int8"),
+        (Hybrid(LayerAdaptive(0.8)), "cora-node.spline.layer-adaptive.s0.8.int8"),
         (Hybrid(GlobalMagnitude(0.8), 4), "cora-node.spline.global.s0.8.int4"),
         (Hybrid(GlobalMagnitude(0.8), 8, "quantize-first"), "cora-node.spline.int8.global.s0.8"),
         (Hybrid(GlobalMagnitude(0.5), 4, "quantize-first"), "cora-node.spline.int4.global.s0.5"),
@@ -194,6 +203,10 @@ def test_an_id_says_what_comes_first(settings: Hybrid, case_id: str) -> None:
         (
             (Structured(0.8), 8, "quantize-first"),
             r"^whole channels cannot be removed from a quantized model",
+        ),
+        (
+            (LayerAdaptive(0.8), 8, "quantize-first"),
+            r"^layer-adaptive is not for quantized weights; give GlobalMagnitude, or prune first$",
         ),
         ((GlobalMagnitude(0.8), 8, "both"), r"^order 'both' is unknown; valid are: prune-first, quantize-first$"),
         ((GlobalMagnitude(0.8), 9), r"^bit_width 9 is outside 2 to 8"),

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from gnn import storage
 from gnn.case import Case
 from gnn.compression import Context, PostTraining, compress
 from gnn.compression.post_training import calibrate
@@ -18,7 +17,7 @@ from gnn.quantization.integer_model import integer_weights, is_integer, plain_mo
 from gnn.quantization.tensor_quantizer import TensorQuantizer
 from gnn.tasks import Task
 from gnn.training import evaluate
-from tests.gnn.toy_quantization import logits, same, task_for, tasks_of_every_kind, toy_context, trained_model
+from tests.gnn.toy_quantization import logits, task_for, tasks_of_every_kind, toy_context, trained_model
 
 NAMES = ("gin", "gnnnet", "hgpsl", "ness", "spline")
 
@@ -92,18 +91,6 @@ def test_it_is_nearly_as_accurate_as_the_dense_model(
     assert not torch.equal(found, of_dense)
     if name != "hgpsl":  # It may keep another node.
         assert float((found - of_dense).abs().max()) < 0.1 * float(of_dense.abs().max())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_read_back_to_the_bit(
-    name: str, tasks: dict[str, Task], dense: Callable[[str], GraphModel], tmp_path: Path
-) -> None:
-    task = task_for(name, tasks)
-    model = compress(dense(name), PostTraining(4), toy_context(name, task, tmp_path)).model
-    storage.save(model, tmp_path / "model", model_name=name, task=task.name)
-    loaded = storage.load(tmp_path / "model").model
-    assert same(loaded, model)
-    assert torch.equal(logits(loaded, task), logits(model, task))
 
 
 def test_an_id_names_the_bits() -> None:

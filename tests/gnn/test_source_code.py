@@ -8,12 +8,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch import nn
 
 from gnn import training
 from gnn.compression import METHODS
 from gnn.errors import SettingError
 from gnn.models import MODELS
-from gnn.source_code import meaning, source_sha256, sources_of
+from gnn.source_code import _package_sha256, installed_sha256, meaning, source_sha256, sources_of
 from gnn.tasks import TASKS
 
 SOURCE = '''"""A module."""
@@ -228,3 +229,20 @@ def test_a_method_counts_with_what_it_uses_of_the_library(name: str) -> None:
     found = sources_of(method).keys()
     assert {method.__module__, "gnn.compression.masks"} <= found
     assert not {"gnn.compression", "gnn.models", "gnn.tasks", "gnn.trial"} & found
+
+
+def test_an_installed_package_counts_as_a_whole_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "site-packages" / "foreign_net"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("class Net: ...\n")
+    (package / "layers.py").write_text("SIZE = 1\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    net = import_module("foreign_net").Net
+    before = installed_sha256(net, nn.Linear, training)
+    assert list(before) == ["foreign_net"]
+    (package / "layers.py").write_text("SIZE = 2\n")
+    _package_sha256.cache_clear()
+    assert installed_sha256(net) != before
+    del sys.modules["foreign_net"]

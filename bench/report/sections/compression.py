@@ -7,12 +7,13 @@ from bench.report.columns import Records, mean_and_deviation
 from bench.report.sections.markdown import DASH, against_dense, faster, interval, named, section, smaller
 from fixtures.record import Record
 
-UNSTRUCTURED = ("global", "fine-grained", "gradual")
+UNSTRUCTURED = ("global", "fine-grained", "gradual", "layer-adaptive", "sensitivity")
 PRUNING = (*UNSTRUCTURED, "structured")
 # The method in a case id; {} is the sparsity.
 COLUMNS = {
     "global": "global.s{}.ft",
     "gradual": "gradual.s{}.ft",
+    "layer-adaptive": "layer-adaptive.s{}.ft",
     "structured": "structured.s{}.ft",
     "global, stored in INT8": "global.s{}.stored-int8.ft",
     "global, stored in INT4": "global.s{}.stored-int4.ft",
