@@ -152,13 +152,9 @@ class Trial:
             "model": [self.case.model, self.entry.description(model)],
             "training": asdict(self.recipe.training),
             "seed": self.seed,
-            "code": self.code_sha256(model),
+            "code": training_code_sha256(model, type(self.task), *self.entry.sources(model)),
             "device": torch.device(self.run_context.device).type,
         }
-
-    def code_sha256(self, model: nn.Module) -> str:
-        """Fingerprint of the code that decides what training makes of the model; raises `SettingError`."""
-        return training_code_sha256(model, type(self.task), *self.entry.sources(model))
 
     @cached_property
     def base(self) -> BaseModel:

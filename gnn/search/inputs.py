@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from gnn.trial import RunContext, Trial
 class _UncachedTrial(Trial):
     """A trial of a model that is in no file, for a store that nobody else reads."""
 
-    def code_sha256(self, model: nn.Module) -> str:  # noqa: ARG002
-        """Nobody can tell when such code changes; within one search it does not."""
-        return "in no file"
+    @cached_property
+    def key(self) -> dict[str, object]:
+        """What tells trainings of one model on one task apart; nobody can tell when the code of such a model changes."""
+        return {"kind": "base model of one search", "seed": self.seed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +82,9 @@ def registered(model: Model | nn.Module | str, task: GivenTask | Task | str, cac
 def _has_files(trial: Trial) -> bool:
     """Whether all code of a model is in files, so that somebody can tell when it changes."""
     try:
-        trial.code_sha256(trial.initial())
+        return bool(trial.key)
     except SettingError:
         return False
-    return True
 
 
 def default_cache() -> Path:
