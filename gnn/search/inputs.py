@@ -29,7 +29,7 @@ class _UncachedTrial(Trial):
 
     @cached_property
     def key(self) -> dict[str, object]:
-        """What tells trainings of one model on one task apart; nobody can tell when the code of such a model changes."""
+        """What tells trainings of one search apart; nobody can tell when the code of such a model changes."""
         return {"kind": "base model of one search", "seed": self.seed}
 
 
