@@ -23,6 +23,7 @@ from gnn.compression import (
 )
 from gnn.models import Model
 from gnn.runtime import compile, explain  # noqa: A004
+from gnn.search import search
 from gnn.storage import load, save
 from gnn.tasks import graph_task, link_task, node_task
 from gnn.training import evaluate, fit
@@ -58,6 +59,7 @@ __all__ = [
     "load",
     "node_task",
     "save",
+    "search",
     "sensitivity_scan",
     "testing",
 ]

@@ -27,3 +27,7 @@ class DivergenceError(GnnError):
 
 class CacheError(GnnError):
     """A cache folder that this user cannot read or write."""
+
+
+class NothingFoundError(GnnError):
+    """A search in which nothing fulfils the limits."""

@@ -1,6 +1,7 @@
 """A model as it is shipped: its file, what that weighs, and what is counted in the model that comes back."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,18 +85,22 @@ def bit_widths_of(model: nn.Module, plain: nn.Module, task: Task, precision: str
 
 
 def ship(model: nn.Module, case: Case) -> tuple[nn.Module, FileSizes]:
+    """Write a model to a temporary file and read it back, as `ship_to` does."""
+    with temporary_folder() as folder:
+        return ship_to(folder / "model.safetensors", model, case)
+
+
+def ship_to(path: Path, model: nn.Module, case: Case) -> tuple[nn.Module, FileSizes]:
     """Write a model to a file, read it into a fresh one, compare bit for bit; the fresh model and the file's bytes.
 
     What is compared with is what the file's precision makes of the weights, in FP32 the weights themselves. Raises
     `StorageError` when a single bit differs.
     """
-    with temporary_folder() as folder:
-        path = folder / "model.safetensors"
-        size_bytes = storage.save(model, path, model_name=case.model, task=case.task, precision=case.precision)
-        loaded = storage.load(path, build=MODELS[case.model].empty).model.to(next(model.parameters()).device)
-        sizes = storage.file_sizes(path)
-        if sizes.payload + sizes.overhead != size_bytes:
-            raise StorageError(f"{case.id} wrote {sizes.payload + sizes.overhead} bytes but counted {size_bytes}")
+    size_bytes = storage.save(model, path, model_name=case.model, task=case.task, precision=case.precision)
+    loaded = storage.load(path, build=MODELS[case.model].empty).model.to(next(model.parameters()).device)
+    sizes = storage.file_sizes(path)
+    if sizes.payload + sizes.overhead != size_bytes:
+        raise StorageError(f"{case.id} wrote {sizes.payload + sizes.overhead} bytes but counted {size_bytes}")
     restored = loaded.state_dict()
     for name, tensor in storage.as_stored(model, case.precision).items():
         if not np.array_equal(tensor_bytes(tensor), tensor_bytes(restored[name])):

@@ -27,6 +27,7 @@ LAYERS = [
     "case",
     "shipped",
     "trial",
+    "search",
 ]
 
 
