@@ -1,6 +1,6 @@
 """GCNConv of PyTorch Geometric, one of the node classifiers that the paper compares on Cora."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -45,6 +45,10 @@ class Gcn(NodeClassifier):
         self.settings = settings
         self.conv1 = GCNConv(settings.in_channels, settings.hidden_channels, normalize=False)
         self.conv2 = GCNConv(settings.hidden_channels, settings.out_channels, normalize=False)
+
+    def settle(self) -> None:
+        """Read the width off the first layer."""
+        self.settings = replace(self.settings, hidden_channels=cast("Tensor", self.conv1.bias).numel())
 
     def prepare(self, task: NodeClassification) -> GcnInputs:
         """Divide each row of features by its sum and weigh the edges once, for both layers."""

@@ -148,12 +148,9 @@ def _header_of_registered(
     model: nn.Module, model_name: str | None, header: Header, streams: Mapping[str, Stream]
 ) -> Header | None:
     """What a file says of a registered model; None for one without a name that is not just what its settings build."""
-    # A registered model may be made of another one, and one with quantizers is a class made of its own.
-    made_of = type(model).__mro__
-    builds = {name: MODELS[name].build for name in MODELS if isinstance(MODELS[name], RegisteredModel)}
-    places = {name: made_of.index(build) for name, build in builds.items() if build in made_of}
-    names = [name for name, place in places.items() if place == min(places.values())]
-    name = names[0] if model_name is None and len(names) == 1 else model_name
+    builds = {MODELS[name].build: name for name in MODELS if isinstance(MODELS[name], RegisteredModel)}
+    # One with quantizers is a class made of the registered one, which may be made of another registered one.
+    name = model_name or next((builds[made_of] for made_of in type(model).__mro__ if made_of in builds), None)
     if name is None or not isinstance(model, GraphModel):
         return None
     header = replace(header, model=name, settings=settings_mapping(model), weights=None, sizes=None)
