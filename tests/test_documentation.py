@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from tests.bench.made_up_records import made_up_record
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 # What a command printed is no code.
 OUTPUT = "text"
@@ -133,6 +135,8 @@ def folder(tmp_path: Path) -> Path:
     )
     (tmp_path / "terminal.txt").write_text("case  gate\n")
     (tmp_path / "docs").mkdir()
+    for example in EXAMPLES.glob("*.py"):
+        shutil.copyfile(example, tmp_path / example.name)
     return tmp_path
 
 
@@ -147,7 +151,10 @@ def test_every_shell_line_runs_and_a_broken_one_does_not(folder: Path) -> None:
 
 @pytest.mark.parametrize(("document", "code"), blocks("python"))
 def test_every_python_block_runs_as_it_stands(document: str, code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, EXAMPLES)))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{document}:\n{code}\n{done.stderr}"
 
 
