@@ -109,8 +109,10 @@ def on_task(model: nn.Module, task: Task) -> GraphModel:
     Raises:
         SettingError: The forward pass needs what the task's data does not have.
     """
-    if isinstance(unwrapped_model(model), GraphModel):
+    if isinstance(bare := unwrapped_model(model), GraphModel):
         return model  # pyright: ignore[reportReturnType]
+    if any(isinstance(inner, GraphModel) for inner in bare.modules()):
+        raise SettingError(f"{type(bare).__name__} is wrapped around a model of gnn.models; give the model itself")
     return _VIEWS[task.kind](model, task)
 
 
