@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.installed import build_and_install
+from tests.installed import build_and_install, site_of
 
 
 @pytest.fixture(scope="session")
@@ -27,8 +27,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path) -> Path:
-    """The folder that the wheel is installed in, and nothing else."""
-    return wheel.parent / "installed"
+    """The folder of a venv that the wheel is installed in, and nothing else."""
+    return site_of(wheel.parent)
 
 
 @pytest.fixture(autouse=True)

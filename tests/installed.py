@@ -1,10 +1,12 @@
-"""The wheel as somebody has it: built once for all workers, installed in a folder of its own, used from elsewhere."""
+"""The wheel as somebody has it: built once for all workers, installed in a venv of its own, used from elsewhere."""
 
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+from venv import EnvBuilder
 
 from filelock import FileLock
 
@@ -15,12 +17,13 @@ PLUGIN = 'pytest_plugins = ["pytest_gnn"]\n'
 
 
 def build_and_install(folder: Path) -> Path:
-    """The wheel in `folder`, which is installed beside it; the first of several processes builds it.
+    """The wheel in `folder`, which is installed in a venv beside it; the first of several processes builds it.
 
-    It is built from a copy, since building leaves files beside what it builds from.
+    It is built from a copy, since building leaves files beside what it builds from. What it depends on takes minutes to
+    install, so the venv has a path to where this process has it; what is installed there by a `.pth` is not seen.
     """
     with FileLock(folder.with_suffix(".lock")):
-        if not (folder / "installed").exists():
+        if not (folder / "venv").exists():
             for name in BUILT_FROM:
                 source, copy = ROOT / name, folder / "source" / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -31,15 +34,27 @@ def build_and_install(folder: Path) -> Path:
             options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(folder))
             subprocess.run([*PIP, "wheel", *options, str(folder / "source")], check=True)
             (wheel,) = folder.glob("*.whl")
-            target = ("--no-deps", "--no-index", "--target", str(folder / "installed"))
-            subprocess.run([*PIP, "install", *target, str(wheel)], check=True)
+            EnvBuilder(with_pip=False, symlinks=True).create(folder / "venv")
+            into = (*PIP, "--python", str(folder / "venv" / "bin" / "python"), "install", "--no-deps", "--no-index")
+            subprocess.run([*into, str(wheel)], check=True)
+            (site_of(folder) / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
+def site_of(folder: Path) -> Path:
+    """Where the wheel in `folder` is installed."""
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    return site
+
+
 def run(paths: object, folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A process of Python in somebody else's folder, which finds this project only where `paths` say."""
+    """A process of Python in somebody else's folder, which finds this project only where `paths` say.
+
+    It is that of the venv where the first of the paths is the one that the wheel is installed in.
+    """
+    python = Path(str(paths).partition(os.pathsep)[0]).parents[2] / "bin" / "python"
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
     environment = {**own, "PYTHONPATH": str(paths), "TMPDIR": str(folder), **variables}
-    command = [sys.executable, *arguments]
+    command = [str(python) if python.exists() else sys.executable, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
