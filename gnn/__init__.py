@@ -1,33 +1,38 @@
 """Compress graph neural networks: tasks, models, compression methods, storage and runtime, without pytest."""
 
-from gnn import testing
-from gnn.case import cases
-from gnn.compression import (
-    L2,
-    A2q,
-    DegreeQuant,
-    Dense,
-    FineGrained,
-    GlobalMagnitude,
-    Gradual,
-    Hybrid,
-    LayerAdaptive,
-    LotteryTicket,
-    PostTraining,
-    Qat,
-    Sensitivity,
-    Structured,
-    compress,
-    fine_tune,
-    sensitivity_scan,
-)
-from gnn.models import Model
-from gnn.runtime import compile, explain  # noqa: A004
-from gnn.search import search
-from gnn.storage import load, save
-from gnn.tasks import graph_task, link_task, node_task
-from gnn.training import evaluate, fit
-from gnn.training_settings import Recipe, TrainingSettings
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+# PyTorch takes seconds to import, and who wants a single part does without the others.
+if TYPE_CHECKING:
+    from gnn import testing
+    from gnn.case import cases
+    from gnn.compression import (
+        L2,
+        A2q,
+        DegreeQuant,
+        Dense,
+        FineGrained,
+        GlobalMagnitude,
+        Gradual,
+        Hybrid,
+        LayerAdaptive,
+        LotteryTicket,
+        PostTraining,
+        Qat,
+        Sensitivity,
+        Structured,
+        compress,
+        fine_tune,
+        sensitivity_scan,
+    )
+    from gnn.models import Model
+    from gnn.runtime import compile, explain  # noqa: A004
+    from gnn.searching import search
+    from gnn.storage import load, save
+    from gnn.tasks import graph_task, link_task, node_task
+    from gnn.training import evaluate, fit
+    from gnn.training_settings import Recipe, TrainingSettings
 
 __all__ = [
     "L2",
@@ -63,3 +68,43 @@ __all__ = [
     "sensitivity_scan",
     "testing",
 ]
+
+_MODULES = {
+    "gnn.case": ("cases",),
+    "gnn.compression": (
+        "L2",
+        "A2q",
+        "DegreeQuant",
+        "Dense",
+        "FineGrained",
+        "GlobalMagnitude",
+        "Gradual",
+        "Hybrid",
+        "LayerAdaptive",
+        "LotteryTicket",
+        "PostTraining",
+        "Qat",
+        "Sensitivity",
+        "Structured",
+        "compress",
+        "fine_tune",
+        "sensitivity_scan",
+    ),
+    "gnn.models": ("Model",),
+    "gnn.runtime": ("compile", "explain"),
+    "gnn.searching": ("search",),
+    "gnn.storage": ("load", "save"),
+    "gnn.tasks": ("graph_task", "link_task", "node_task"),
+    "gnn.training": ("evaluate", "fit"),
+    "gnn.training_settings": ("Recipe", "TrainingSettings"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for when it is first asked for."""
+    if name == "testing":
+        return import_module("gnn.testing")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'gnn' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -16,7 +16,7 @@ from torch import nn
 from gnn.errors import GnnError, NothingFoundError, SettingError, StorageError
 from gnn.models import MODELS, Model
 from gnn.registry import Registry
-from gnn.search import search
+from gnn.searching import search
 from gnn.tasks import TASKS, GivenTask, Task
 
 FOUND, NOTHING_FOUND, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130

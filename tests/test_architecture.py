@@ -2,10 +2,14 @@
 
 import ast
 import re
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+import gnn
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
@@ -27,7 +31,7 @@ LAYERS = [
     "case",
     "shipped",
     "trial",
-    "search",
+    "searching",
 ]
 
 
@@ -94,3 +98,11 @@ def test_no_file_is_longer_than_300_lines() -> None:
         if (count := len(path.read_text().splitlines())) > 300
     }
     assert not long
+
+
+def test_the_library_gives_each_name_that_it_lists_and_imports_nothing_before() -> None:
+    listed = set(gnn.__all__)
+    assert listed == {*gnn._MODULE_OF, "testing"}
+    assert all(getattr(gnn, name) is not None for name in listed)
+    code = "import sys, gnn.errors; raise SystemExit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -39,8 +39,8 @@ SLOW = gnn.Model("rings", build=extend.RingNet, recipe=RECIPE)
 
 
 @gnn.cases(DATA, WIDE, gnn.Dense(), seeds=1)
-@gnn.cases(OTHER, WIDE, gnn.GlobalMagnitude(0.5), seeds=1)
-@gnn.cases(OTHER, POOR, gnn.PostTraining(8), seeds=1, at_least={} if FAULT == "bound" else {"accuracy.mean": 0.5})
+@gnn.cases(OTHER, WIDE, gnn.GlobalMagnitude(0.5), seeds=1, at_most={} if FAULT else {"size_ratio": 0.9})
+@gnn.cases(OTHER, POOR, gnn.PostTraining(8), seeds=1, at_least={"accuracy.mean": 0.5})
 @gnn.cases(RINGS, SLOW, Columns(0.25), seeds=1)
 def test_mine(case, judge):
     judge(case)
@@ -88,6 +88,7 @@ def test_bad(case, judge):
 RED = (
     r"\npapers\.net\.dense: task_sha256 of seed 0 is ",
     r"\nother\.net\.global\.s0\.5: encoded_bytes is ",
+    r"\nother\.net\.global\.s0\.5: \d+ checks were judged, \d+ when it was accepted with 1 seeds",
     r"\nother\.poor\.post-training\.int8: accuracy\.mean is ",
     r"\nrings\.rings\.columns\.s0\.25: runtime_difference is ",
     r"\nother\.gcn\.columns\.s0: other\.gcn\.columns\.s0 compressed no tensor at all",
@@ -124,7 +125,7 @@ def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(inst
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((repository / "snapshots").glob("*.json"))) == 5
 
-    status, shown = run_tests(repository, installed, "test_mine.py", "-n", "1", "--results", "results.json")
+    status, shown = run_tests(repository, installed, "test_mine.py", "--results", "results.json")
     assert status == 0, shown
     assert "GREEN under --gate enforce: 5 cases (" in shown
     assert "5 passed" in shown.splitlines()[-1]
@@ -132,13 +133,6 @@ def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(inst
     assert document["data"]["papers"]["source"] == "given"
     assert all(case["gate"]["checks"] >= 8 for case in document["cases"])
     assert (document["profile_cases"], document["judged_cases"]) == (5, 5)
-
-    one = ("test_mine.py", "--case", "other.poor.*", "--gate", "strict")
-    status, shown = run_tests(repository, installed, *one, FAULT="bound")
-    assert status == 1, shown
-    assert re.search(
-        r"other\.poor\.post-training\.int8: \d+ checks were judged, \d+ when it was accepted with 1", shown
-    )
 
     status, shown = run_tests(repository, installed, "test_mine.py", FAULT="all")
     assert status == 1
@@ -148,13 +142,13 @@ def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(inst
     # From a clone the same file is judged by the same code: one kind is enough.
     status, shown = run_tests(repository, None, "test_mine.py", "--case", "rings.*", FAULT="all")
     assert status == 1
-    assert re.search(RED[3], shown), shown
+    assert re.search(RED[4], shown), shown
 
 
 def test_what_is_wrong_with_one_file_or_model_is_named_and_the_others_go_on(installed: Path, repository: Path) -> None:
     (repository / "test_mine.py").write_text(BROKEN)
     (repository / "test_bad.py").write_text(BAD)
-    status, shown = run_tests(repository, installed, "-n", "1", "--case-timeout", "5")
+    status, shown = run_tests(repository, installed, "--case-timeout", "5")
     assert status == 1, shown
     for sentence in (
         "bad.nan.dense: the validation loss of Net on bad is nan after its own training with seed 0",

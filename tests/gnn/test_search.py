@@ -20,8 +20,8 @@ from gnn.case import ROWS
 from gnn.compression import METHODS, Compressed, Masks, register_method
 from gnn.errors import GnnError, NothingFoundError, SettingError
 from gnn.models import MODELS
-from gnn.search import Found
-from gnn.search.measuring import Measuring, validation_score
+from gnn.searching import Found
+from gnn.searching.measuring import Measuring, validation_score
 from gnn.shipped import ship_to
 from gnn.tasks import TASKS, GivenTask, NodeClassification
 from gnn.trial import RunContext, Trial

@@ -15,9 +15,9 @@ from gnn.determinism import deterministic
 from gnn.errors import DivergenceError, GnnError
 from gnn.models import on_task
 from gnn.runtime import Inference, compile_inference
-from gnn.search.candidates import Work
-from gnn.search.inputs import Inputs
-from gnn.search.speed import Speed, compare_speed
+from gnn.searching.candidates import Work
+from gnn.searching.inputs import Inputs
+from gnn.searching.speed import Speed, compare_speed
 from gnn.shipped import ship_to
 from gnn.storage import PRECISIONS, dense_size_bytes, load
 from gnn.tasks import Task

@@ -16,7 +16,7 @@ from gnn.compression import (
     Structured,
 )
 from gnn.errors import SettingError
-from gnn.search.speed import Speed
+from gnn.searching.speed import Speed
 
 # Most promising first, for when there is no time for all of them; without training less can be removed.
 TUNED_SPARSITIES = (0.9, 0.95, 0.8, 0.98, 0.7, 0.5)

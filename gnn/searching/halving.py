@@ -14,10 +14,10 @@ from gnn.compression import CompressionSettings
 from gnn.errors import GnnError, NothingFoundError, SettingError, StorageError
 from gnn.leftovers import temporary_folder
 from gnn.models import Model
-from gnn.search.candidates import Candidate, Limits, Work, non_dominated, works
-from gnn.search.found import TABLE_HEAD, Found, code_line, table_line
-from gnn.search.inputs import registered
-from gnn.search.measuring import DenseModel, FileScore, Measuring
+from gnn.searching.candidates import Candidate, Limits, Work, non_dominated, works
+from gnn.searching.found import TABLE_HEAD, Found, code_line, table_line
+from gnn.searching.inputs import registered
+from gnn.searching.measuring import DenseModel, FileScore, Measuring
 from gnn.tasks import GivenTask, Task
 from gnn.training import evaluate
 from gnn.turns import taking_turns

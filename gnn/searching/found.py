@@ -11,7 +11,7 @@ from gnn.atomic_file import AnyPath, replace_file
 from gnn.case import Case
 from gnn.compression import CompressionSettings
 from gnn.errors import StorageError
-from gnn.search.candidates import Candidate
+from gnn.searching.candidates import Candidate
 
 # Scores that people speak of in points, a hundredth each; all lie between 0 and 1.
 IN_POINTS = ("accuracy", "f1", "roc_auc", "average_precision")
@@ -93,7 +93,7 @@ class Found:
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds of one compiled inference (see `gnn.search.speed.Speed`), None where it could not be measured."""
+        """Seconds of one compiled inference (see `gnn.searching.speed.Speed`), None where it could not be measured."""
         return None if self.chosen.speed is None else self.chosen.speed.latency_s
 
     @property
