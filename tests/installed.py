@@ -53,7 +53,8 @@ def run(paths: object, folder: Path, *arguments: str, **variables: str) -> subpr
 
     It is that of the venv where the first of the paths is the one that the wheel is installed in.
     """
-    python = Path(str(paths).partition(os.pathsep)[0]).parents[2] / "bin" / "python"
+    first = Path(str(paths).partition(os.pathsep)[0])
+    python = Path(os.path.normpath(first / ".." / ".." / ".." / "bin" / "python"))
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
     environment = {**own, "PYTHONPATH": str(paths), "TMPDIR": str(folder), **variables}
     command = [str(python) if python.exists() else sys.executable, *arguments]
