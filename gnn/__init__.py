@@ -69,42 +69,26 @@ __all__ = [
     "testing",
 ]
 
-_MODULES = {
-    "gnn.case": ("cases",),
-    "gnn.compression": (
-        "L2",
-        "A2q",
-        "DegreeQuant",
-        "Dense",
-        "FineGrained",
-        "GlobalMagnitude",
-        "Gradual",
-        "Hybrid",
-        "LayerAdaptive",
-        "LotteryTicket",
-        "PostTraining",
-        "Qat",
-        "Sensitivity",
-        "Structured",
-        "compress",
-        "fine_tune",
-        "sensitivity_scan",
-    ),
-    "gnn.models": ("Model",),
-    "gnn.runtime": ("compile", "explain"),
-    "gnn.searching": ("search",),
-    "gnn.storage": ("load", "save"),
-    "gnn.tasks": ("graph_task", "link_task", "node_task"),
-    "gnn.training": ("evaluate", "fit"),
-    "gnn.training_settings": ("Recipe", "TrainingSettings"),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+# Where those names are, in the order of imports.
+_MODULES = (
+    "gnn.training_settings",
+    "gnn.tasks",
+    "gnn.models",
+    "gnn.training",
+    "gnn.runtime",
+    "gnn.compression",
+    "gnn.storage",
+    "gnn.case",
+    "gnn.searching",
+)
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for when it is first asked for."""
     if name == "testing":
         return import_module("gnn.testing")
-    if name not in _MODULE_OF:
+    modules = map(import_module, _MODULES if name in __all__ else ())
+    found = next((module for module in modules if hasattr(module, name)), None)
+    if found is None:
         raise AttributeError(f"module 'gnn' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+    return getattr(found, name)

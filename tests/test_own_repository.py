@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -148,11 +147,11 @@ def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(inst
 def test_what_is_wrong_with_one_file_or_model_is_named_and_the_others_go_on(installed: Path, repository: Path) -> None:
     (repository / "test_mine.py").write_text(BROKEN)
     (repository / "test_bad.py").write_text(BAD)
-    status, shown = run_tests(repository, installed, "--case-timeout", "5")
+    status, shown = run_tests(repository, installed, "--case-timeout", "2")
     assert status == 1, shown
     for sentence in (
         "bad.nan.dense: the validation loss of Net on bad is nan after its own training with seed 0",
-        "bad.hangs.dense: a seed ran for longer than --case-timeout 5 s and was stopped",
+        "bad.hangs.dense: a seed ran for longer than --case-timeout 2 s and was stopped",
         "bad.shape.dense: Net gives a tensor of shape [600, 2] for 600 nodes of bad, which needs [600, 4]",
         "No module named 'nowhere_to_be_found'",
     ):
@@ -161,14 +160,21 @@ def test_what_is_wrong_with_one_file_or_model_is_named_and_the_others_go_on(inst
     assert "RED under --gate enforce: 4 failed" in shown
 
 
-def test_readme_puts_a_model_under_the_gate_in_ten_lines(installed: Path, tmp_path: Path) -> None:
+def test_readme_puts_a_model_under_the_gate_in_ten_lines_which_the_action_runs(installed: Path, tmp_path: Path) -> None:
+    """The last step of action.yml runs README's block, as a runner would."""
     ((_, code),) = [block for block in blocks("python") if block[0] == "README.md" and "@gnn.cases" in block[1]]
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     (tmp_path / "test_mine.py").write_text(code)
     shutil.copyfile(EXAMPLES / "my_package.py", tmp_path / "my_package.py")
-    status, shown = run_tests(tmp_path, installed, "--seeds", "1")
-    assert status == 0, shown
-    assert "3 passed" in shown.splitlines()[-1]
+    script = re.findall(r"^ {6}run: \|\n((?: {8}.*\n)+)", (ROOT / "action.yml").read_text(), re.MULTILINE)[-1]
+    variables = {"PATHS": "test_mine.py", "PROFILE": "quick", "GATE": "enforce", "RUNNER_TEMP": str(tmp_path)}
+    variables |= {"GITHUB_OUTPUT": str(tmp_path / "output"), "PYTEST_ADDOPTS": "--seeds 1"}
+    program = f"{installed.parents[2] / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    code = f"import subprocess; raise SystemExit(subprocess.run(['bash', '-ec', {script!r}]).returncode)"
+    done = run(installed, tmp_path, "-c", code, PATH=program, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout.splitlines()[-1]
+    assert len(json.loads((tmp_path / "results.json").read_text())["cases"]) == 3
 
 
 @pytest.mark.parametrize("name", ["compress_my_model.py", "deploy.py"])
@@ -179,16 +185,3 @@ def test_an_example_runs_as_it_stands(name: str, installed: Path, tmp_path: Path
     done = run(f"{installed}{os.pathsep}{EXAMPLES}", tmp_path, str(EXAMPLES / name), *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout
-
-
-def test_the_action_finds_the_cases_of_test_files(installed: Path, tmp_path: Path) -> None:
-    """The last step of action.yml, as a runner would run it, but for the cases themselves."""
-    script = re.findall(r"^ {6}run: \|\n((?: {8}.*\n)+)", (ROOT / "action.yml").read_text(), re.MULTILINE)[-1]
-    shutil.copyfile(EXAMPLES / "extend.py", tmp_path / "test_extend.py")
-    variables = {"PATHS": "test_extend.py", "PROFILE": "quick", "GATE": "enforce", "RUNNER_TEMP": str(tmp_path)}
-    variables |= {"GITHUB_OUTPUT": str(tmp_path / "output"), "PYTEST_ADDOPTS": "--collect-only"}
-    program = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    code = f"import subprocess; raise SystemExit(subprocess.run(['bash', '-ec', {script!r}]).returncode)"
-    done = run(installed, tmp_path, "-c", code, PATH=program, **variables)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 tests collected" in done.stdout

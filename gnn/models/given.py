@@ -1,5 +1,6 @@
 """Somebody's own model beside the registered ones."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -87,11 +88,12 @@ class Model(ModelEntry):
         return module
 
     def description(self, module: nn.Module) -> object:
-        """The fingerprint of the weights that were given, and what the source of `build` and `fit` may leave open."""
+        """What the source of `build` and `fit` leaves open: the module as it was built, its weights, and packages."""
         return {
-            "weights": None if self._state is None else fingerprint(dict(self._state)),
+            # It tells settings that come from elsewhere, such as a dropout; addresses are others in each process.
+            "module": re.sub(r" at 0x[0-9a-f]+", "", repr(module)),
+            "state": fingerprint(module.state_dict()),
             "packages": installed_sha256(type(module), *self.sources(module)),
-            "shapes": {name: list(tensor.shape) for name, tensor in module.state_dict().items()},
             "fit": getattr(self.fit, "__qualname__", None),
         }
 

@@ -80,21 +80,8 @@ def node_task(
     objective = objective_for(labels, objective, metric)
     data.y = targets = objective.targets(labels)
     graph = Graph(sparse_features(data), cast(Tensor, data.edge_index), targets)
-    rule = split_rule(name, len(labels), _classes(objective, targets), SplitSettings(split, groups, shares, masks))
-
-    def at(seed: int) -> NodeClassification:
-        return NodeClassification(
-            name=name,
-            source=GIVEN,
-            protocol="clean",
-            graph=graph,
-            split=_learnable(name, rule(seed), objective, labels),
-            classes=objective.outputs(targets),
-            objective=objective,
-            data=data,
-        )
-
-    return usable(GivenTask(name, at))
+    settings = SplitSettings(split, groups, shares, masks)
+    return _task(NodeClassification, name, labels, objective, settings, graph=graph, data=data)
 
 
 def graph_task(
@@ -136,18 +123,30 @@ def graph_task(
         graph.y = target
     collection = _collect(data, targets)
     settings = SplitSettings("random" if split is None and groups is None else split, groups, shares, {})
-    rule = split_rule(name, len(data), _classes(objective, targets), settings)
+    return _task(GraphClassification, name, labels, objective, settings, collection=collection, data=data)
 
-    def at(seed: int) -> GraphClassification:
-        return GraphClassification(
+
+def _task(
+    kind: Callable[..., Task],
+    name: str,
+    labels: Tensor,
+    objective: Objective,
+    settings: SplitSettings,
+    **data: object,
+) -> GivenTask:
+    """A task of a kind whose examples are dealt out as the settings say."""
+    targets = objective.targets(labels)
+    rule = split_rule(name, len(labels), _classes(objective, targets), settings)
+
+    def at(seed: int) -> Task:
+        return kind(
             name=name,
             source=GIVEN,
             protocol="clean",
-            collection=collection,
             split=_learnable(name, rule(seed), objective, labels),
             classes=objective.outputs(targets),
             objective=objective,
-            data=data,
+            **data,
         )
 
     return usable(GivenTask(name, at))

@@ -3,10 +3,11 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
+from gnn.models import on_task
 from gnn.tasks import Task
 
 NODES, CHANNELS, CLASSES = 60, 5, 3
@@ -45,3 +46,9 @@ def some_graphs(count: int = 40, seed: int = 0) -> list[Any]:
 def pyg_of(task: Task, part: str | None = None) -> Any:  # noqa: ANN401
     """What a plain module is called with."""
     return task.pyg(part)
+
+
+def logits_of(module: nn.Module, task: Any) -> Tensor:  # noqa: ANN401
+    asked = on_task(module.eval(), task)
+    with torch.no_grad():
+        return asked.outputs(task, asked.prepare(task), "test")

@@ -10,58 +10,42 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch_geometric.data import Data
-from torch_geometric.nn import GCNConv, global_add_pool
+from torch_geometric.nn import global_add_pool
 from torch_geometric.nn.models import GCN, GIN
 
 import gnn
 from gnn import training
 from gnn.artifacts import ArtifactStore
 from gnn.case import ROWS, Case
-from gnn.determinism import deterministic
 from gnn.errors import DivergenceError, GnnError, SettingError
 from gnn.models import MODELS, on_task
 from gnn.runtime import compile_inference
 from gnn.tasks import TASKS, GivenTask
 from gnn.trial import RunContext, Trial
+from tests.gnn.given_graphs import CHANNELS, CLASSES, logits_of, some_graph, some_graphs
 
-FEATURES, CLASSES, NODES = 6, 3, 90
 SHORT = gnn.TrainingSettings(0.02, 0.0, epochs=15, patience=15, batch_size=16)
 RECIPE = gnn.Recipe(SHORT, replace(SHORT, epochs=5))
 
 
-def graph(nodes: int = NODES, seed: int = 0) -> Any:  # noqa: ANN401
-    """A graph whose nodes tell their class, joined mostly with their like."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(nodes) % CLASSES
-    source = torch.arange(nodes).repeat_interleave(3)
-    target = (source + CLASSES * torch.randint(1, 4, source.shape, generator=generator)) % nodes
-    edges = torch.stack([source, target])
-    features = torch.randn(nodes, FEATURES, generator=generator)
-    features[torch.arange(nodes), labels] += 2
-    return Data(x=features, edge_index=torch.cat([edges, edges.flip(0)], dim=1), y=labels)
-
-
-NODES_TASK = gnn.node_task("papers", graph(), split="random")
-LINKS_TASK = gnn.link_task("links", graph())
-GRAPHS_TASK = gnn.graph_task(
-    "molecules", [Data(x=(g := graph(9 + i % 3, i)).x + i % 2, edge_index=g.edge_index, y=i % 2) for i in range(60)]
-)
+NODES_TASK = gnn.node_task("papers", some_graph())
+LINKS_TASK = gnn.link_task("links", some_graph())
+GRAPHS_TASK = gnn.graph_task("molecules", some_graphs(60))
 
 
 class GraphNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.convolutions, self.out = GIN(FEATURES, 12, 2, norm="batch_norm"), nn.Linear(12, 2)
+        self.convolutions, self.out = GIN(CHANNELS, 12, 2, norm="batch_norm"), nn.Linear(12, 2)
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
         return self.out(global_add_pool(self.convolutions(x, edge_index), batch))
 
 
-NET = gnn.Model("net", build=lambda: GCN(FEATURES, 12, 2, CLASSES), recipe=RECIPE)
+NET = gnn.Model("net", build=lambda: GCN(CHANNELS, 12, 2, CLASSES), recipe=RECIPE)
 TASKS_AND_MODELS: dict[str, tuple[GivenTask, gnn.Model | str]] = {
     "nodes": (NODES_TASK, NET),
-    "links": (LINKS_TASK, gnn.Model("embedding", build=lambda: GCN(FEATURES, 12, 2, 8), recipe=RECIPE)),
+    "links": (LINKS_TASK, gnn.Model("embedding", build=lambda: GCN(CHANNELS, 12, 2, 8), recipe=RECIPE)),
     "graphs": (GRAPHS_TASK, gnn.Model("graph-net", build=GraphNet, recipe=RECIPE)),
 }
 METHODS = (
@@ -206,7 +190,7 @@ def test_a_loop_of_the_users_own_trains_once_for_each_seed_and_knows_no_epochs(r
         trial(NODES_TASK, own, gnn.GlobalMagnitude(s), run_context, seed).run() for s in (0.2, 0.5) for seed in (0, 1)
     ]
     assert calls == [0, 1]
-    assert runs[0].accuracy > 0.7
+    assert runs[0].accuracy > 0.45
     assert runs[0].training_s > 0
     assert (runs[0].best_epoch, runs[0].epochs, runs[0].truncated) == (None, None, None)
 
@@ -234,8 +218,8 @@ def test_given_weights_are_taken_as_they_are_and_only_fine_tuning_takes_time(
     tuned = trial(NODES_TASK, given, gnn.GlobalMagnitude(0.5), run_context, fine_tune=True)
     assert tuned.run().accuracy >= run.accuracy
     other = {name: tensor + 1 for name, tensor in state.items()}
-    known = dense.entry.description(run.model)
-    assert replace(NET, weights=other).description(run.model) != known
+    changed = replace(NET, weights=other)
+    assert changed.description(changed.build_for(dense.task)) != given.description(given.build_for(dense.task))
 
 
 @pytest.mark.parametrize(
@@ -254,91 +238,12 @@ def test_weights_that_do_not_fit_are_refused(weights: Any, sentence: str, run_co
     assert str(caught.value).startswith(sentence)
 
 
-class TakesData(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = GCNConv(FEATURES, CLASSES)
-
-    def forward(self, graph: Data) -> Tensor:
-        return self.conv(graph.x, graph.edge_index)
-
-
-class TakesMore(TakesData):
-    def forward(self, x: Tensor, edge_index: Tensor, time: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self.conv(x, edge_index) * time
-
-
-class TakesWeights(TakesData):
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, *, num_nodes: int = 0) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        assert num_nodes == NODES
-        return self.conv(x, edge_index, edge_weight)
-
-
-def logits_of(module: nn.Module, task: Any) -> Tensor:  # noqa: ANN401
-    asked = on_task(module.eval(), task)
-    with torch.no_grad():
-        return asked.outputs(task, asked.prepare(task), "test")
-
-
-def test_a_forward_pass_gets_what_it_names_or_the_data_itself() -> None:
-    weighted = graph()
-    weighted.edge_weight = torch.rand(weighted.num_edges, generator=torch.Generator().manual_seed(0))
-    task, with_weights = NODES_TASK.at(0), gnn.node_task("papers", weighted, split="random").at(0)
-    with deterministic(0):
-        whole, named = TakesData(), TakesWeights()
-    named.load_state_dict(whole.state_dict())
-    assert torch.equal(logits_of(whole, task), logits_of(whole, with_weights))
-    assert not torch.allclose(logits_of(named, with_weights), logits_of(whole, task))
-    weighted.edge_weight.fill_(1.0)
-    ones = gnn.node_task("papers", weighted, split="random").at(0)
-    torch.testing.assert_close(logits_of(named, ones), logits_of(whole, task))
-
-
 def test_a_call_of_ones_own_is_kept_by_copies_files_and_the_runtime(run_context: RunContext) -> None:
-    scaled = gnn.Model(
-        "more", TakesMore, call=lambda m, data: m(data.x, data.edge_index, torch.tensor(2.0)), recipe=RECIPE
-    )
+    scaled = replace(NET, call=lambda module, data: 2 * module(data.x, data.edge_index))
     asked = trial(NODES_TASK, scaled, gnn.GlobalMagnitude(0.1), run_context)
     loaded = asked.run().model
-    plain = TakesData()
-    plain.load_state_dict(loaded.state_dict())
-    torch.testing.assert_close(logits_of(copy.deepcopy(loaded), asked.task), 2 * logits_of(plain, asked.task))
+    whole: Any = gnn.Model("whole", NET.build, call=lambda module, data: module(data.x, data.edge_index)).empty()
+    whole.load_state_dict(loaded.state_dict())
+    torch.testing.assert_close(logits_of(copy.deepcopy(loaded), asked.task), 2 * logits_of(whole, asked.task))
     task: Any = asked.task
     torch.testing.assert_close(compile_inference(loaded, task)()[task.split.test], logits_of(loaded, task))
-
-
-@pytest.mark.parametrize(
-    ("task", "module", "sentence"),
-    [
-        (NODES_TASK, TakesMore, "TakesMore.forward needs 'time', which the data of papers does not have (it has edge_"),
-        (
-            NODES_TASK,
-            lambda: GCN(FEATURES, 8, 2, 5),
-            "GCN gives a tensor of shape [90, 5] for 90 nodes of papers, which needs [90, 3]",
-        ),
-        (GRAPHS_TASK, lambda: GCN(FEATURES, 8, 2, 2), "GCN gives a tensor of shape ["),
-        (
-            LINKS_TASK,
-            lambda: nn.Sequential(nn.Identity()),
-            "Sequential gives Data for 90 nodes of links, whose links need",
-        ),
-    ],
-)
-def test_outputs_of_another_shape_and_missing_inputs_are_named(
-    task: GivenTask, module: Callable[[], nn.Module], sentence: str
-) -> None:
-    with pytest.raises(SettingError) as caught:
-        logits_of(module(), task.at(0))
-    assert str(caught.value).startswith(sentence)
-
-
-def test_a_decoder_of_the_modules_own_tells_links() -> None:
-    class WithDecoder(GCN):
-        def decode(self, embedding: Tensor, pairs: Tensor) -> Tensor:
-            return (embedding[pairs[0]] - embedding[pairs[1]]).square().sum(1, keepdim=True)
-
-    task: Any = LINKS_TASK.at(0)
-    module = WithDecoder(FEATURES, 8, 2, 4)
-    embedding = module.eval()(task.pyg().x, task.pyg().edge_index)
-    expected = module.decode(embedding, task.links("test").pairs)[:, 0]
-    torch.testing.assert_close(logits_of(module, task), expected)
