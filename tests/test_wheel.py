@@ -199,3 +199,11 @@ def test_cases_that_are_all_deselected_leave_nothing(installed: Path, own_suite:
     assert "gate" not in done.stdout
     left = {path.name for path in own_suite.iterdir() if not path.name.startswith(("pytest-of", "torchinductor"))}
     assert left <= {"conftest.py", "mine", "__pycache__", ".benchmarks"}
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_path_that_does_not_exist_is_named(installed: Path, tmp_path: Path, workers: str) -> None:
+    (tmp_path / "conftest.py").write_text(PLUGIN)
+    done = run(installed, tmp_path, "-m", "pytest", "test_nowhere.py", "-n", workers)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "file or directory not found: test_nowhere.py" in done.stderr
