@@ -92,8 +92,9 @@ def _interval(values: list[float]) -> tuple[float, float] | None:
 
 
 def _histogram(random: Random, sparsity: float) -> WeightHistogram:
-    before = [int(200 * (1 - abs(2 * bin / 40 - 1)) + 10 * random.random()) for bin in range(41)]
-    after = [0 if abs(2 * bin / 40 - 1) < sparsity else count for bin, count in enumerate(before)]
+    places = [abs(2 * place / 40 - 1) for place in range(41)]
+    before = tuple(int(200 * (1 - place) + 10 * random.random()) for place in places)
+    after = tuple(0 if place < sparsity else count for place, count in zip(places, before, strict=True))
     return WeightHistogram(0.5, before, after, 0, sum(before) - sum(after))
 
 
