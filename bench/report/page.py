@@ -1,0 +1,146 @@
+"""A run as a page: what it says first, what to use, every figure and every table, in one file that needs no network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import altair
+import jinja2
+import vl_convert
+
+from bench.report.advice import options_of
+from bench.report.figure import Figure, Missing
+from bench.report.figures import draw_figures
+from bench.report.front import Front, front
+from bench.report.moved import SNAPSHOTS
+from bench.report.paper_tables import paper_tables
+from bench.report.table import Table
+from fixtures.record import Results
+
+GENERATOR = "gnn-compression-bench"
+TEMPLATES = Path(__file__).with_name("templates")
+SHOWN_MOVES = 12
+MEASURED = (
+    "Accuracy is the task's score on the test part (ROC-AUC for links) of the model that was written to a file and read "
+    "back; every seed has its own split, and test data chooses nothing.",
+    "A drop is against the dense model of the same seeds; its interval is the paired 95% interval over the seeds. One "
+    "seed has none.",
+    "Bytes are those of the file that was written, read back and run. What cannot be decoded, such as the paper's "
+    "Algorithm 1, stands in the paper's tables only.",
+    "Milliseconds are one pass over the test part on one thread; speed-ups compare the compressed model with the dense "
+    "one on the same FP32 runtime, call by call, so that no speed of the runtime is counted as one of compression.",
+    "Energy has its source: nvml (the GPU board), rapl (the processor packages), or an estimate, which is CPU time at a "
+    "nominal power and no independent evidence.",
+    "A dash was not measured. The records say why, under not_applicable.",
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that a page shows; `compared` and `history` are what other runs were asked for."""
+
+    front: Front
+    options: Sequence[Mapping[str, Any]]
+    figures: Sequence[Figure]
+    missing: Sequence[Missing]
+    tables: Sequence[Table]
+    compared: Sequence[Table] = ()
+    history: Sequence[Figure] = ()
+
+    @property
+    def all_tables(self) -> list[Table]:
+        """Every table that has files of its own."""
+        return [self.front.moved.table, self.front.recommended, *self.compared, *self.tables]
+
+    @property
+    def all_figures(self) -> list[Figure]:
+        """Every figure that has files of its own."""
+        return [*self.figures, *self.history]
+
+
+def page_of(
+    results: Results,
+    snapshots: Path = SNAPSHOTS,
+    *,
+    compared: Sequence[Table] = (),
+    history: Sequence[Figure] = (),
+) -> Page:
+    """Draw and compute all that a page shows of a run.
+
+    Args:
+        results: What --results wrote.
+        snapshots: The folder of accepted values.
+        compared: Tables beside other runs.
+        history: Trends over other runs.
+
+    Raises:
+        GnnError: The rules, the accepted ratios or a snapshot's folder are damaged.
+    """
+    drawn = draw_figures(results)
+    return Page(
+        front=front(results, snapshots),
+        options=options_of(results),
+        figures=[figure for figure in drawn if isinstance(figure, Figure)],
+        missing=[figure for figure in drawn if isinstance(figure, Missing)],
+        tables=paper_tables(results),
+        compared=compared,
+        history=history,
+    )
+
+
+def files_of(page: Page, *, split: bool = False) -> dict[str, bytes]:
+    """The files of a page by their path: the page, every table as CSV and Markdown, every figure as SVG and PNG.
+
+    Args:
+        page: What it shows.
+        split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
+    """
+    files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
+    if split:
+        files |= {"page.css": _source("page.css").encode(), "page.js": _source("page.js").encode()}
+        files["vega.js"] = vega().encode()
+    for table in page.all_tables:
+        files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}
+    for figure in page.all_figures:
+        files |= {f"figures/{figure.key}.svg": figure.svg().encode(), f"figures/{figure.key}.png": figure.png()}
+        files[f"figures/{figure.key}.csv"] = figure.table.csv().encode()
+    return files
+
+
+def html(page: Page, *, split: bool = False) -> str:
+    """The page itself; whatever comes from the results is escaped."""
+    return _environment().get_template("index.html").render(
+        **{"page": page, "split": split, "generator": GENERATOR, "measured": MEASURED, "shown_moves": SHOWN_MOVES},
+        **({} if split else {"css": _source("page.css"), "script": _source("page.js"), "vega": vega()}),
+        words=sorted({option[name] for option in page.options for name in ("task", "model", "method_id")}),
+    )
+
+
+def markdown(page: Page) -> str:
+    """The beginning of the page for whoever reads it where the code is."""
+    return _environment().get_template("readme.md").render(page=page)
+
+
+@cache
+def vega() -> str:
+    """The scripts that figures are drawn with, in one text."""
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    return vl_convert.javascript_bundle(vl_version=version)
+
+
+def _source(name: str) -> str:
+    return (TEMPLATES / name).read_text()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
