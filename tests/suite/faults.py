@@ -122,11 +122,15 @@ def lose_a_point(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_usage(patch: pytest.MonkeyPatch) -> None:
-    """Measure neither memory nor processor, as on a system that does not tell."""
-    from fixtures.memory import ProcessorUse  # noqa: PLC0415
+    """Measure no processor use of inference, as on a system that does not tell."""
+    from fixtures import resources  # noqa: PLC0415
 
-    nothing = ProcessorUse(cpu_percent=None, window_s=0.25)
-    patch.setattr("fixtures.measurement.measure_processor_use", lambda _: nothing)
+    measure = resources.measure_processor_use
+
+    def forgetful(function: Callable[[], object], **of_training: float) -> resources.ProcessorUse:
+        return measure(function, **of_training) if of_training else resources.ProcessorUse(None, window_s=0.25)
+
+    patch.setattr(resources, "measure_processor_use", forgetful)
 
 
 def before_record(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
