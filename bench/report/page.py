@@ -111,10 +111,14 @@ def files_of(page: Page, *, split: bool = False) -> dict[str, bytes]:
 
 def html(page: Page, *, split: bool = False) -> str:
     """The page itself; whatever comes from the results is escaped."""
-    return _environment().get_template("index.html").render(
-        **{"page": page, "split": split, "generator": GENERATOR, "measured": MEASURED, "shown_moves": SHOWN_MOVES},
-        **({} if split else {"css": _source("page.css"), "script": _source("page.js"), "vega": vega()}),
-        words=sorted({option[name] for option in page.options for name in ("task", "model", "method_id")}),
+    return (
+        _environment()
+        .get_template("index.html")
+        .render(
+            **{"page": page, "split": split, "generator": GENERATOR, "measured": MEASURED, "shown_moves": SHOWN_MOVES},
+            **({} if split else {"css": _source("page.css"), "script": _source("page.js"), "vega": vega()}),
+            words=sorted({option[name] for option in page.options for name in ("task", "model", "method_id")}),
+        )
     )
 
 

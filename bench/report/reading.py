@@ -26,7 +26,9 @@ def read_run(paths: Sequence[Path]) -> Results:
     for path, other in others:
         for name, mine, theirs in _facts(run, other):
             if mine != theirs:
-                raise GnnError(f"{first} and {path} are of two runs: {name} is {mine!r} and {theirs!r}; give one at a time")
+                raise GnnError(
+                    f"{first} and {path} are of two runs: {name} is {mine!r} and {theirs!r}; give one at a time"
+                )
         if twice := sorted(record.id for record in other.cases if record.id in seen):
             raise GnnError(f"{twice[0]} is in {seen[twice[0]]} and in {path}; give every case once")
         seen |= {record.id: path for record in other.cases}
