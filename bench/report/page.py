@@ -10,12 +10,12 @@ import altair
 import jinja2
 import vl_convert
 
-from bench.report.advice import options_of
 from bench.report.figure import Figure, Missing
 from bench.report.figures import draw_figures
 from bench.report.front import Front, front
 from bench.report.moved import SNAPSHOTS
 from bench.report.paper_tables import paper_tables
+from bench.report.pareto import options_of
 from bench.report.table import Table
 from fixtures.record import Results
 
@@ -50,9 +50,24 @@ class Page:
     history: Sequence[Figure] = ()
 
     @property
+    def title(self) -> str:
+        """What was compressed, in a line."""
+        compressed = [option for option in self.options if not option["is_dense"]]
+        models = {(option["task"], option["model"]) for option in compressed}
+        return f"What compression bought: {len(compressed)} compressed cases of {len(models)} models"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Which run it was."""
+        front = self.front
+        date = f"{front.date or 'no date'}, commit {front.commit}"
+        run = front.run + "".join(f"; {test} broke" for test in front.broken)
+        return {"Machine": front.machine, "Run": run, "Data": front.data, "Versions": front.versions, "Date": date}
+
+    @property
     def all_tables(self) -> list[Table]:
         """Every table that has files of its own."""
-        return [self.front.moved.table, self.front.recommended, *self.compared, *self.tables]
+        return [self.front.moved.table, self.front.table, *self.compared, *self.tables]
 
     @property
     def all_figures(self) -> list[Figure]:
@@ -142,7 +157,7 @@ def _source(name: str) -> str:
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
+        autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
