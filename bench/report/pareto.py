@@ -33,24 +33,26 @@ def pareto_fronts(records: Sequence[Record]) -> str:
         models.setdefault(record.case_model, []).append(record)
     rows, counts = [], []
     for model, cases in sorted(models.items()):
-        if sum(map(_compressed, cases)) >= 2:
-            front = _front(cases)
-            rows += [[f"{model}:"], *map(_row, front)]
-            counts.append(_count(model, cases, front))
+        if sum(map(is_compressed, cases)) >= 2:
+            best = front(cases)
+            rows += [[f"{model}:"], *map(_row, best)]
+            counts.append(_count(model, cases, best))
     if not rows:
         return ""
     table = tabulate(rows, headers=HEADERS, disable_numparse=True)
     return "\n".join([table, "", *counts, "", *(fill(text, NOTE_WIDTH) for text in CRITERIA)])
 
 
-def _compressed(record: Record) -> bool:
+def is_compressed(record: Record) -> bool:
+    """Whether a case changed a tensor, or stores it in less than FP32."""
     return record.compressed_tensors > 0 or record.precision != "fp32"
 
 
-def _front(cases: Sequence[Record]) -> list[Record]:
+def front(cases: Sequence[Record]) -> list[Record]:
+    """The cases that no other beats, smallest first; a collapsed one is on no front."""
     compared = [case for case in cases if not case.collapsed]
-    front = [case for case in compared if not any(_beats(other, case) for other in compared)]
-    return sorted(front, key=lambda case: case.size_bytes.encoded)
+    best = [case for case in compared if not any(_beats(other, case) for other in compared)]
+    return sorted(best, key=lambda case: case.size_bytes.encoded)
 
 
 def _beats(other: Record, case: Record) -> bool:
