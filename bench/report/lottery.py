@@ -1,6 +1,6 @@
 """Whether a winning lottery ticket exists, model by model, from the records of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -71,16 +71,32 @@ def lottery_verdict(records: Sequence[Record]) -> str:
 
     Empty when no record is of a ticket or of one of its controls.
     """
-    groups: dict[tuple[str, float], dict[str, Record]] = {}
-    for record in records:
-        if record.method == "lottery-ticket":
-            key = record.case_model, record.settings["sparsity"]
-            groups.setdefault(key, {})[record.settings["start"]] = record
+    groups = _groups(records)
     if not groups:
         return ""
     tickets = [_ticket(*key, start, groups[key]) for key in sorted(groups) for start in TICKETS]
     table = tabulate([ticket.row for ticket in tickets], headers=HEADERS, disable_numparse=True)
     return "\n".join([table, "", CRITERIA, *_late_notes(groups), "", CLAIM, _conclusion(tickets)])
+
+
+def ticket_differences(records: Sequence[Record]) -> Iterator[tuple[Record, str, PairedDifference]]:
+    """Every ticket that was run, the name of what it is compared with, and by how much it is more accurate."""
+    for (model, sparsity), group in sorted(_groups(records).items()):
+        for start in TICKETS:
+            ticket = _ticket(model, sparsity, start, group)
+            for name, difference in ticket.against.items():
+                if ticket.record and difference:
+                    yield ticket.record, name, difference
+
+
+def _groups(records: Sequence[Record]) -> dict[tuple[str, float], dict[str, Record]]:
+    """Tickets and their controls by what they start from, for each model and sparsity."""
+    groups: dict[tuple[str, float], dict[str, Record]] = {}
+    for record in records:
+        if record.method == "lottery-ticket":
+            key = record.case_model, record.settings["sparsity"]
+            groups.setdefault(key, {})[record.settings["start"]] = record
+    return groups
 
 
 def _ticket(model: str, sparsity: float, start: str, group: Mapping[str, Record]) -> _Ticket:

@@ -59,7 +59,7 @@ def _record(case: Case, seeds: int) -> Record:
         sparsity=sparsity,
         layer_sparsity={name: min(1.0, sparsity * (0.8 + 0.2 * place)) for place, name in enumerate(LAYERS)},
         weight_histograms={name: _histogram(random, sparsity) for name in LAYERS},
-        bit_width=msgspec.to_builtins(BitWidths(float(bits), float(bits), float(bits), None)),
+        bit_width=msgspec.to_builtins(BitWidths(float(bits), float(bits), float(bits), _nodes(case))),
         size_bytes={"dense": 4.1 * parameters, "algorithm1": 4.2 * parameters * (1 - sparsity), "encoded": encoded},
         size_ratio=encoded / (4.1 * parameters),
         latency_s={"dense": dense_s, "compressed": compressed_s if timed else None},
@@ -89,6 +89,12 @@ def _interval(values: list[float]) -> tuple[float, float] | None:
     std = _std(values)
     half = 2.3 * (std or 0.0) / len(values) ** 0.5
     return None if std is None else (_mean(values) - half, _mean(values) + half)
+
+
+def _nodes(case: Case) -> dict[str, dict[str, int]] | None:
+    """Nodes by in-degree and bits, where a method gives nodes bits of their own."""
+    of_degree = {str(degree): {"2": 5 * degree, "3": 40, "4": 100 - 10 * degree} for degree in range(5)}
+    return of_degree if case.compression.method == "a2q" else None
 
 
 def _histogram(random: Random, sparsity: float) -> WeightHistogram:

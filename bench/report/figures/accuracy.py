@@ -1,68 +1,60 @@
-"""The paper's Figure 3: accuracy over sparsity, with what the paper reports."""
+"""The paper's Figures 3 and 7: accuracy over sparsity and over the rate of L2 regularization."""
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
-from bench.report.figures.selection import (
-    METHODS,
-    Machine,
-    Records,
-    dense,
-    draw_means,
-    names,
-    needed,
-    of_method,
-    panels,
+from bench.report.figure import Figure, Missing
+from bench.report.figures.curves import Point, accuracy_point, curve_table, curves, paper_points
+from bench.report.figures.registry import by_model, draws, finite
+from bench.report.figures.settings import ACCURACY, METHODS, RATE, SPARSITY, TABLES, TUNED, of_method
+from fixtures.record import Record, Results
+
+DOTS = (
+    "Dots are seeds, marks their means with 95% intervals (Student's t); grey is what the paper reports. The accuracy of "
+    "links is their ROC-AUC."
 )
-from bench.report.reported import reported_accuracies
-
-TABLES = {("global", False): "9", ("global", True): "10", ("fine-grained", False): "11", ("fine-grained", True): "12"}
-COLORS = {False: "tab:red", True: "tab:green"}
-TUNED = {False: "not fine-tuned", True: "fine-tuned"}
 
 
-def draw_accuracy(records: Records, machine: Machine) -> Figure:  # noqa: ARG001
-    """One row of panels per method, one column per model; the paper's values are crosses.
-
-    Horizontal lines are the dense model and the same model trained on for as long as a pruned one is fine-tuned.
-    """
-    chosen = [r for method in METHODS for tuned in TUNED for r in of_method(records, method, fine_tuned=tuned)]
-    found = names(needed(chosen, "pruned case"))
-    figure, grid = panels(len(METHODS), len(found), share_y=False)
-    for row, (method, title) in zip(grid, METHODS.items(), strict=True):
-        for axes, name in zip(row, found, strict=True):
-            of_model = [record for record in records if record.case_model == name]
-            _draw_controls(axes, of_model)
-            for tuned in TUNED:
-                _draw_line(axes, of_method(of_model, method, fine_tuned=tuned), tuned=tuned)
-                _draw_reported(axes, name, method, tuned=tuned)
-            axes.set_title(f"{name}, {title}", fontsize=9)
-            axes.set_xlabel("sparsity")
-        row[0].set_ylabel("test accuracy (ROC-AUC for links)")
-    grid[0][0].legend(fontsize=7)
-    return figure
+@draws
+def draw_accuracy(results: Results) -> list[Figure | Missing]:
+    """Figure 3: one panel per model and method, fine-tuned or not."""
+    key, title = "figure-3", "Accuracy against sparsity"
+    points = []
+    for name, records in by_model(finite(results)):
+        for method, words in METHODS.items():
+            panel = f"{name}, {words}"
+            found = [point for tuned in TUNED for point in _pruned(records, method, panel, tuned=tuned)]
+            if found:
+                for tuned, words_of in TUNED.items():
+                    table = TABLES[method, tuned]
+                    points += paper_points(table, "accuracy", "sparsity", name, panel, words_of, dashed=not tuned)
+                points += found
+    if not points:
+        return [Missing(key, title, "no case of global or of fine-grained pruning was run")]
+    caption = f"Sparsity 0 is the dense model; beside fine-tuned models it is trained on for as long. {DOTS}"
+    return [Figure(key, title, caption, curves(points, SPARSITY, ACCURACY), curve_table(key, title, points, "sparsity"))]
 
 
-def _draw_controls(axes: Axes, records: Records) -> None:
-    for tuned, style in ((False, "-"), (True, "--")):
-        control = dense(records, fine_tuned=tuned)
-        if control is not None:
-            label = "dense, trained on" if tuned else "dense"
-            axes.axhline(control.accuracy.mean, color="gray", linewidth=1, linestyle=style, label=label)
+def _pruned(records: Sequence[Record], method: str, panel: str, *, tuned: bool) -> list[Point]:
+    return [
+        accuracy_point(record, panel, TUNED[tuned], record.settings.get("sparsity", 0.0), method=method, dashed=not tuned)
+        for record in of_method(records, method, tuned=tuned)
+    ]
 
 
-def _draw_line(axes: Axes, records: Records, *, tuned: bool) -> None:
-    ordered = sorted(records, key=lambda record: record.settings["sparsity"])
-    draw_means(
-        axes,
-        [record.settings["sparsity"] for record in ordered],
-        [record.accuracy for record in ordered],
-        color=COLORS[tuned],
-        marker="o",
-        label=TUNED[tuned],
-    )
-
-
-def _draw_reported(axes: Axes, name: str, method: str, *, tuned: bool) -> None:
-    points = reported_accuracies(TABLES[method, tuned], name, method, "sparsity")
-    axes.plot(list(points), list(points.values()), "x", color=COLORS[tuned], label=f"paper, {TUNED[tuned]}")
+@draws
+def draw_regularization(results: Results) -> list[Figure | Missing]:
+    """Figure 7: one panel per model; what is pruned after its regularized training is a curve of its own."""
+    key, title = "figure-7", "Accuracy against the rate of L2 regularization"
+    points = []
+    for name, records in by_model(finite(results)):
+        found = [record for record in records if record.method == "l2"]
+        if found:
+            points += paper_points("17", "accuracy", "rate", name, name, "regularized")
+            for record in sorted(found, key=lambda record: record.settings["rate"]):
+                pruned = record.settings["sparsity"]
+                curve = f"then pruned to {pruned:g}, not fine-tuned" if pruned else "regularized"
+                points.append(accuracy_point(record, name, curve, record.settings["rate"], dashed=bool(pruned)))
+    if not points:
+        return [Missing(key, title, "no case of L2 regularization was run")]
+    caption = f"Rates stand side by side, not to scale. {DOTS}"
+    return [Figure(key, title, caption, curves(points, RATE, ACCURACY), curve_table(key, title, points, "rate"))]
