@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
+from bench.report.metrics import scores
+from bench.report.table import Cell, Quantity, Table
 from fixtures.paired import PairedDifference, paired_difference
 from fixtures.record import Record
 
@@ -16,6 +16,7 @@ HEADERS = (
     *("model", "sparsity", "ticket", "accuracy", "ticket - dense", "as good as dense"),
     *("ticket - random", "beats random", "ticket - one-shot", "winning ticket"),
 )
+STYLES = {"sparsity": "g", "accuracy": ".3f"} | {header: "+.3f" for header in HEADERS if header.startswith("ticket - ")}
 CRITERIA = (
     f"A ticket wins when it is as good as dense (the 95% interval of ticket - dense lies above {-MARGIN}) and beats "
     'random (that of ticket - random lies above 0); "no" is an interval at or below that bound. Differences are '
@@ -51,32 +52,30 @@ class _Ticket:
         return "yes" if self.answers == ("yes", "yes") else "undecided"
 
     @property
-    def row(self) -> list[str]:
+    def row(self) -> list[Cell]:
         """The cells of its row."""
         as_good, beats_random = self.answers
         differences = {name: _difference(difference) for name, difference in self.against.items()}
         return [
-            self.model,
-            f"{self.sparsity:g}",
-            self.start,
-            f"{self.record.accuracy.mean:.3f}" if self.record else NOT_RUN,
+            *(self.model, self.sparsity, self.start),
+            scores(self.record.accuracy) if self.record else NOT_RUN,
             *(differences["dense"], as_good),
             *(differences["random"], beats_random),
             *(differences["one-shot"], self.wins),
         ]
 
 
-def lottery_verdict(records: Sequence[Record]) -> str:
+def tickets_table(records: Sequence[Record]) -> Table | None:
     """One row for each model, sparsity and ticket that has a record, and what they say about the paper's claim.
 
-    Empty when no record is of a ticket or of one of its controls.
+    None when no record is of a ticket or of one of its controls.
     """
     groups = _groups(records)
     if not groups:
-        return ""
+        return None
     tickets = [_ticket(*key, start, groups[key]) for key in sorted(groups) for start in TICKETS]
-    table = tabulate([ticket.row for ticket in tickets], headers=HEADERS, disable_numparse=True)
-    return "\n".join([table, "", CRITERIA, *_late_notes(groups), "", CLAIM, _conclusion(tickets)])
+    notes = [CLAIM, _conclusion(tickets), CRITERIA, *_late_notes(groups)]
+    return Table("tickets", "Winning lottery tickets", HEADERS, [ticket.row for ticket in tickets], notes, STYLES)
 
 
 def ticket_differences(records: Sequence[Record]) -> Iterator[tuple[Record, str, PairedDifference]]:
@@ -134,11 +133,8 @@ def _answer(difference: PairedDifference | None, bound: float) -> str:
     return "no" if high <= bound else f"undecided ({high - low:.3f} wide)"
 
 
-def _difference(difference: PairedDifference | None) -> str:
-    if difference is None:
-        return NOT_RUN
-    interval = "" if difference.ci95 is None else " [{:+.3f}, {:+.3f}]".format(*difference.ci95)
-    return f"{difference.mean:+.3f}{interval}"
+def _difference(difference: PairedDifference | None) -> Cell:
+    return NOT_RUN if difference is None else Quantity(difference.mean, interval=difference.ci95)
 
 
 def _late_notes(groups: Mapping[tuple[str, float], Mapping[str, Record]]) -> list[str]:

@@ -3,6 +3,8 @@
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 from bench.matrix import TABLE
@@ -10,6 +12,7 @@ from bench.matrix import TABLE
 MODELS = Path(__file__).with_name("reported.csv")
 COMPRESSION = Path(__file__).with_name("reported_compression.csv")
 QUANTIZATION = Path(__file__).with_name("reported_quantization.csv")
+REASONS = Path(__file__).with_name("reasons.csv")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,38 @@ class Reported:
             return self.text
         std = "" if self.std is None else f" ± {self.std:{style}}"
         return f"{self.value:{style}}{std}"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why scores of the paper are not what a run measures; table, row and protocol are patterns such as cora-link.*.
+
+    It holds where the measured score is `side` of the reported one: higher or lower.
+    """
+
+    table: str
+    row: str
+    protocol: str
+    side: str
+    verdict: str
+    reason: str
+
+    def concerns(self, entry: Reported, protocol: str, difference: float) -> bool:
+        """Whether this is known of a reported value, where what was measured differs so."""
+        pairs = ((entry.table, self.table), (entry.row, self.row), (protocol, self.protocol))
+        return all(fnmatchcase(*pair) for pair in pairs) and self.side == ("higher" if difference > 0 else "lower")
+
+
+@cache
+def read_reasons() -> tuple[Reason, ...]:
+    """What is known of scores that differ; each is shown in docs/findings.md, or by the paper's own tables."""
+    with REASONS.open(newline="") as file:
+        return tuple(Reason(**row) for row in csv.DictReader(file))
+
+
+def read_all_reported() -> tuple[Reported, ...]:
+    """Everything the paper reports in Tables 1 to 17."""
+    return (*read_reported(), *read_reported_compression(), *read_reported_quantization())
 
 
 def read_reported() -> tuple[Reported, ...]:

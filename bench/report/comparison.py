@@ -1,0 +1,265 @@
+"""Every value the paper reports beside what a run measured of it, with a verdict; docs/reproduction.md defines it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bench.matrix import TABLE, TASKS
+from bench.report.layouts import BY_NUMBER
+from bench.report.metrics import COUNT, METRICS, RESOURCE, SCORE, SIZE, Metric, ratio_in_older_container
+from bench.report.reported import Reported, read_all_reported, read_reasons
+from bench.report.table import Cell, Quantity
+from fixtures.record import Data, Record, Results
+
+REPRODUCED, DIFFERS, UNDECIDED = "reproduced", "differs", "undecided"
+NOT_REPRODUCIBLE, NOT_COMPARABLE = "not reproducible", "not comparable"
+NOT_RUN, NOT_MEASURED = "not run", "not measured"
+UNKNOWN = "reason unknown"
+
+ALPHA = 0.05
+CLOSE = 0.02  # a difference of scores that nobody would act on
+SIZE_ALLOWANCE = 0.03
+MANY_DEGREES = 1e6  # of freedom, where Student's t is the normal distribution
+
+Subject = Record | Data | tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reported value, what was measured of it, and what may be said of both.
+
+    `p` is of the difference alone, `adjusted_p` by Holm's procedure over all scores of the run.
+    """
+
+    entry: Reported
+    metric: Metric
+    subject: Subject | None
+    measured: Cell = None
+    difference: Quantity | None = None
+    p: float | None = None
+    adjusted_p: float | None = None
+    verdict: str = ""
+    reason: str = ""
+
+    @property
+    def reported(self) -> Cell:
+        """The reported value with its deviation, or what is printed in its place."""
+        if self.entry.value is None:
+            return self.entry.text
+        return Quantity(self.entry.value, std=self.entry.std, note=self.entry.text)
+
+    @property
+    def text(self) -> str:
+        """The verdict with its reason."""
+        return f"{self.verdict}: {self.reason}" if self.reason else self.verdict
+
+    @property
+    def known(self) -> tuple[float, float] | None:
+        """The reported and the measured number; None where one of them is none."""
+        if self.entry.value is None or not isinstance(self.measured, int | float):
+            return None
+        return self.entry.value, float(self.measured)
+
+
+def compare(results: Results) -> list[Comparison]:
+    """Compare everything the paper reports, in its order, with a run.
+
+    Args:
+        results: What --results wrote.
+
+    Returns:
+        One comparison for every reported value, also where nothing was measured.
+    """
+    found = [_measured(entry, results) for entry in read_all_reported()]
+    places = [place for place, comparison in enumerate(found) if comparison.p is not None]
+    adjusted = holm([p for comparison in found if (p := comparison.p) is not None])
+    for place, p in zip(places, adjusted, strict=True):
+        found[place] = replace(found[place], adjusted_p=p)
+    return [_judged(comparison, results) for comparison in found]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for their number (Holm 1979): the k-th smallest of n times n - k + 1, at least those before."""
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def difference_of_means(
+    ours: tuple[float, float, int], theirs: tuple[float, float | None], rounding: float
+) -> tuple[Quantity, float]:
+    """Compare a mean over seeds with a reported one, of which only mean and deviation are known.
+
+    The paper does not say of how many runs its deviation is, so it stands for the error of the reported mean as it is:
+    Welch's t with sqrt(reported deviation^2 + s^2 / n), and his degrees of freedom for our part.
+
+    Args:
+        ours: Mean, standard deviation and number of seeds, two at least.
+        theirs: Reported mean and deviation; one below the rounding may be as large as that.
+        rounding: Half of the last printed digit; within it there is no difference.
+
+    Returns:
+        The difference with its 95% interval, and the probability of one as far beyond the rounding.
+    """
+    # SciPy's functions take half a second to import.
+    from scipy.special import stdtr, stdtrit  # noqa: PLC0415
+
+    mean, std, count = ours
+    own = std**2 / count
+    squared = own + max(theirs[1] or 0.0, rounding) ** 2
+    freedom = min(MANY_DEGREES, (count - 1) * (squared / own) ** 2) if own else MANY_DEGREES
+    error, difference = math.sqrt(squared), mean - theirs[0]
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
+    p = 2 * float(stdtr(freedom, -max(0.0, abs(difference) - rounding) / error))
+    return Quantity(difference, interval=(difference - half, difference + half)), p
+
+
+def chosen_variant(cases: Sequence[Record]) -> Record | None:
+    """The case with the lowest validation loss; None when none has one."""
+    judged = [(case.validation_loss, case) for case in cases if case.validation_loss is not None]
+    return min(judged, key=lambda pair: pair[0])[1] if judged else None
+
+
+def cases_of(row: str) -> dict[str, Mapping[str, int]]:
+    """The seeds by profile of the cases that a reported row stands for: one, or those whose ids begin with it."""
+    seeds = {known.case.id: known.seeds for known in TABLE}
+    return {row: seeds[row]} if row in seeds else {name: s for name, s in seeds.items() if name.startswith(f"{row}.")}
+
+
+def _measured(entry: Reported, results: Results) -> Comparison:
+    layout = BY_NUMBER[entry.table]
+    metric = METRICS[layout.beside.get(entry.metric, entry.metric)]
+    subject = _subject(entry, results)
+    comparison = Comparison(entry, metric, subject, None if subject is None else metric.read(subject))
+    if comparison.known is None:
+        return comparison
+    reported, value = comparison.known
+    if metric.kind == SCORE and isinstance(subject, Record):
+        if subject.accuracy.std is None:
+            return replace(comparison, difference=Quantity(value - reported))
+        ours = value, subject.accuracy.std, len(subject.seeds)
+        difference, p = difference_of_means(ours, (reported, entry.std), layout.rounding)
+        return replace(comparison, difference=difference, p=p)
+    return replace(comparison, difference=Quantity(value / reported - 1 if metric.kind == SIZE else value - reported))
+
+
+def _subject(entry: Reported, results: Results) -> Subject | None:
+    """What a row of the paper is in a run: a task, a case, the chosen one of several variants, or cases together."""
+    if entry.row in TASKS:
+        return results.data.get(entry.row)
+    by_id = {record.id: record for record in results.cases if not record.not_finite}
+    if entry.row in by_id:
+        return by_id[entry.row]
+    cases = [by_id[name] for name in cases_of(entry.row) if name in by_id]
+    if "." not in entry.metric:
+        return chosen_variant(cases)
+    plain = [case for case in cases if f"{case.case_model}.{case.method}" == entry.row and not case.fine_tuned]
+    dense = by_id.get(f"{entry.row.rpartition('.')[0]}.dense")
+    alone = [case for case in plain if case.precision == "fp32"]
+    return (*alone, *([dense] if dense else [])) if alone else None
+
+
+def _judged(comparison: Comparison, results: Results) -> Comparison:
+    """The same comparison with its verdict."""
+    entry, metric = comparison.entry, comparison.metric
+    if comparison.subject is None:
+        verdict = NOT_RUN, _why_not_run(entry.row, results)
+    elif comparison.measured is None:
+        verdict = NOT_MEASURED, _why_not_measured(comparison.subject, metric)
+    elif comparison.known is None:
+        verdict = (NOT_REPRODUCIBLE, entry.remark) if entry.remark else (NOT_COMPARABLE, "the paper prints no number")
+    elif metric.kind == RESOURCE:
+        verdict = NOT_COMPARABLE, metric.incomparable
+    else:
+        judges: dict[str, Callable[[Comparison], tuple[str, str]]] = {
+            SCORE: partial(_score_verdict, protocol=results.protocol),
+            SIZE: _size_verdict,
+            COUNT: _count_verdict,
+        }
+        verdict = judges[metric.kind](comparison)
+    return replace(comparison, verdict=verdict[0], reason=verdict[1])
+
+
+def _why_not_run(row: str, results: Results) -> str:
+    if row in TASKS:
+        return "no case of this task was run"
+    cases = cases_of(row)
+    if not any(results.profile in seeds for seeds in cases.values()):
+        return f"profile {results.profile} leaves it out"
+    if any(record.id in cases and record.not_finite for record in results.cases):
+        return "its values are not finite"
+    return "it is not among the cases of this run"
+
+
+def _why_not_measured(subject: Subject, metric: Metric) -> str:
+    first = subject[0] if isinstance(subject, tuple) else subject
+    if not isinstance(first, Record):
+        return "this run wrote none"
+    path = metric.path
+    while path:
+        if reason := first.not_applicable.get(path):
+            return reason
+        path = path.rpartition(".")[0]
+    measured = getattr(first, metric.path.partition(".")[0], None)
+    return getattr(measured, "reason", None) or "this run recorded none"
+
+
+def _score_verdict(comparison: Comparison, protocol: str) -> tuple[str, str]:
+    difference, p, adjusted = comparison.difference, comparison.p, comparison.adjusted_p
+    if difference is None or p is None or adjusted is None:
+        return UNDECIDED, "one seed"
+    spread = max(CLOSE, comparison.entry.std or 0.0) + BY_NUMBER[comparison.entry.table].rounding
+    if p >= ALPHA and abs(difference) <= spread:
+        return REPRODUCED, ""
+    known = next((r for r in read_reasons() if r.concerns(comparison.entry, protocol, difference)), None)
+    if known and (adjusted < ALPHA or known.verdict == NOT_REPRODUCIBLE):
+        return known.verdict, known.reason
+    if adjusted < ALPHA:
+        elsewhere = _contradiction(comparison, spread)
+        return (NOT_REPRODUCIBLE, elsewhere) if elsewhere else (DIFFERS, _emptied(comparison) or UNKNOWN)
+    seeds = len(comparison.subject.seeds) if isinstance(comparison.subject, Record) else 0
+    return UNDECIDED, f"with {seeds} seeds p is {p:.2g}, and {adjusted:.2g} among all scores of this run"
+
+
+def _contradiction(comparison: Comparison, allowed: float) -> str:
+    """Another value that the paper prints of the same model, where that is what was measured."""
+    entry, (reported, measured) = comparison.entry, comparison.known or (0.0, 0.0)
+    others = [
+        (abs(other.value - measured), other)
+        for other in read_all_reported()
+        if (other.row, other.metric) == (entry.row, entry.metric) and other.value is not None
+    ]
+    distance, other = min(others, key=lambda pair: pair[0])
+    if distance > min(allowed, 0.5 * abs(reported - measured)):
+        return ""
+    return f"Table {other.table} has {other.formatted('.2f')} for the same model"
+
+
+def _emptied(comparison: Comparison) -> str:
+    """The layers that the record shows to be empty, where that may be why a value is lower than the reported one."""
+    subject = comparison.subject
+    if not isinstance(subject, Record) or comparison.difference is None or comparison.difference > 0:
+        return ""
+    empty = [layer for layer, sparsity in subject.layer_sparsity.items() if sparsity == 1.0]
+    return f"nothing is left of {', '.join(empty)} here" if empty else ""
+
+
+def _size_verdict(comparison: Comparison) -> tuple[str, str]:
+    reported, measured = comparison.known or (0.0, 0.0)
+    allowed = SIZE_ALLOWANCE * reported + BY_NUMBER[comparison.entry.table].rounding
+    if abs(measured - reported) <= allowed:
+        return REPRODUCED, ""
+    record = comparison.subject
+    if isinstance(record, Record) and abs(ratio_in_older_container(record) - reported) <= allowed:
+        return DIFFERS, "torch.save writes more beside the values than that of torch 2.0.1"
+    if elsewhere := _contradiction(comparison, allowed):
+        return NOT_REPRODUCIBLE, elsewhere
+    empty = _emptied(comparison)
+    return DIFFERS, f"{empty}, so Algorithm 1 keeps it whole" if empty else UNKNOWN
+
+
+def _count_verdict(comparison: Comparison) -> tuple[str, str]:
+    return (DIFFERS, comparison.entry.remark or UNKNOWN) if comparison.difference else (REPRODUCED, "")
