@@ -10,6 +10,7 @@ import altair
 import jinja2
 import vl_convert
 
+from bench.report.advice import settings_text
 from bench.report.figure import Figure, Missing
 from bench.report.figures import draw_figures
 from bench.report.front import Front, front
@@ -22,6 +23,10 @@ from fixtures.record import Results
 GENERATOR = "gnn-compression-bench"
 TEMPLATES = Path(__file__).with_name("templates")
 SHOWN_MOVES = 12
+CHOSEN_BY = (
+    *("case", "task", "size_bytes", "smaller", "latency_s", "not_timed", "speedup", "accuracy", "drop", "drop_ci95"),
+    *("energy_j", "energy_source", "is_on_front", "settings", "command"),
+)
 MEASURED = (
     "Accuracy is the task's score on the test part (ROC-AUC for links) of the model that was written to a file and read "
     "back; every seed has its own split, and test data chooses nothing.",
@@ -50,11 +55,20 @@ class Page:
     history: Sequence[Figure] = ()
 
     @property
+    def sliders(self) -> dict[str, list[Any]]:
+        """The compressed cases as the page chooses among them: every name once, before all rows."""
+        shown = [{**option, "settings": settings_text(option["settings"])} for option in self._compressed]
+        return {"names": [*CHOSEN_BY], "rows": [[option[name] for name in CHOSEN_BY] for option in shown]}
+
+    @property
+    def _compressed(self) -> list[Mapping[str, Any]]:
+        return [option for option in self.options if not option["is_dense"]]
+
+    @property
     def title(self) -> str:
         """What was compressed, in a line."""
-        compressed = [option for option in self.options if not option["is_dense"]]
-        models = {(option["task"], option["model"]) for option in compressed}
-        return f"What compression bought: {len(compressed)} compressed cases of {len(models)} models"
+        models = {(option["task"], option["model"]) for option in self._compressed}
+        return f"What compression bought: {len(self._compressed)} compressed cases of {len(models)} models"
 
     @property
     def facts(self) -> dict[str, str]:
@@ -113,15 +127,18 @@ def files_of(page: Page, *, split: bool = False) -> dict[str, bytes]:
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
-    if split:
-        files |= {"page.css": _source("page.css").encode(), "page.js": _source("page.js").encode()}
-        files["vega.js"] = vega().encode()
+    files |= split_files() if split else {}
     for table in page.all_tables:
         files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}
     for figure in page.all_figures:
         files |= {f"figures/{figure.key}.svg": figure.svg().encode(), f"figures/{figure.key}.png": figure.png()}
         files[f"figures/{figure.key}.csv"] = figure.table.csv().encode()
     return files
+
+
+def split_files() -> dict[str, bytes]:
+    """The styles and scripts of a page that has none of its own."""
+    return {name: text.encode() for name, text in _parts().items()}
 
 
 def html(page: Page, *, split: bool = False) -> str:
@@ -131,7 +148,7 @@ def html(page: Page, *, split: bool = False) -> str:
         .get_template("index.html")
         .render(
             **{"page": page, "split": split, "generator": GENERATOR, "measured": MEASURED, "shown_moves": SHOWN_MOVES},
-            **({} if split else {"css": _source("page.css"), "script": _source("page.js"), "vega": vega()}),
+            parts={} if split else _parts(),
             words=sorted({option[name] for option in page.options for name in ("task", "model", "method_id")}),
         )
     )
@@ -143,19 +160,16 @@ def markdown(page: Page) -> str:
 
 
 @cache
-def vega() -> str:
-    """The scripts that figures are drawn with, in one text."""
+def _parts() -> dict[str, str]:
+    """Styles, our script, and the scripts that figures are drawn with, by the names of their files."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return vl_convert.javascript_bundle(vl_version=version)
-
-
-def _source(name: str) -> str:
-    return (TEMPLATES / name).read_text()
+    own = {name: (TEMPLATES / name).read_text() for name in ("page.css", "page.js")}
+    return own | {"vega.js": vl_convert.javascript_bundle(vl_version=version)}
 
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
@@ -163,3 +177,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment

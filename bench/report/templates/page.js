@@ -56,8 +56,9 @@ function showRows() {
 }
 filter?.addEventListener("input", showRows);
 
-// Advice: three limits over the cases of a task.
-const options = data("options") ?? [];
+// Advice: three limits over the cases of a task. Every name is told once, before all rows.
+const { names = [], rows = [] } = data("options") ?? {};
+const options = rows.map((row) => Object.fromEntries(names.map((name, index) => [name, row[index]])));
 const LARGEST_DROP = 0.1;
 const shownCases = 12;
 function scale(values) {
@@ -76,6 +77,7 @@ function cells(option) {
     signed(option.drop) + interval,
     option.energy_j === null ? "-" : `${digits(option.energy_j, 2)} (${option.energy_source})`,
     option.is_on_front ? "on the front" : "",
+    option.settings,
     option.command,
   ];
 }
@@ -89,7 +91,7 @@ function fill(row, texts) {
 }
 function advise() {
   const task = byId("advice-task").value;
-  const cases = options.filter((option) => option.task === task && !option.is_dense);
+  const cases = options.filter((option) => option.task === task);
   const timed = cases.map((option) => option.latency_s).filter((value) => value !== null);
   const bytes = scale(cases.map((option) => option.size_bytes))(Number(byId("advice-bytes").value));
   const latency = timed.length ? scale(timed)(Number(byId("advice-latency").value)) : Infinity;
@@ -135,9 +137,9 @@ async function draw(chart) {
   chart.finalize = () => result.finalize();
   chart.replaceChildren(place);
 }
-if (window.vegaEmbed && "IntersectionObserver" in window) {
+if ("IntersectionObserver" in window) {
   const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((one) => one.isIntersecting)) {
+    for (const entry of entries.filter((one) => one.isIntersecting && window.vegaEmbed)) {
       observer.unobserve(entry.target);
       draw(entry.target);
     }
@@ -151,6 +153,6 @@ if (window.vegaEmbed && "IntersectionObserver" in window) {
     clearTimeout(timer);
     timer = setTimeout(watch, 200);
   });
-  watch();
+  window.addEventListener("load", watch);
 }
 performance.mark("interactive");
