@@ -52,6 +52,8 @@ class Runs:
         (folder / "test_net.py").write_text(SUITE)
         (folder / "conftest.py").write_text(KILLING)
         (folder / "durations.json").write_text(json.dumps(DURATIONS))
+        # PyG writes modules into the folder for temporary files, and no part of the code are those of hidden folders.
+        (folder / ".tmp").mkdir()
 
     def run(self, *commands: str) -> list[tuple[int, str]]:
         """The exit status and what is printed of runs with these options; `kill` in front of them kills the run."""
@@ -77,7 +79,7 @@ class Runs:
             [sys.executable, "-m", "tests.forked_commands"],
             input=json.dumps(asked),
             cwd=ROOT,
-            env=own | {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.folder}", "TMPDIR": str(self.folder)},
+            env=own | {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.folder}", "TMPDIR": str(self.folder / ".tmp")},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
