@@ -161,12 +161,14 @@ def test_what_is_wrong_with_one_file_or_model_is_named_and_the_others_go_on(inst
 
 
 def test_readme_puts_a_model_under_the_gate_in_ten_lines_which_the_action_runs(installed: Path, tmp_path: Path) -> None:
-    """The last step of action.yml runs README's block, as a runner would."""
+    """The step of action.yml that is called run runs README's block, as a runner would."""
     ((_, code),) = [block for block in blocks("python") if block[0] == "README.md" and "@gnn.cases" in block[1]]
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     (tmp_path / "test_mine.py").write_text(code)
     shutil.copyfile(EXAMPLES / "my_package.py", tmp_path / "my_package.py")
-    script = re.findall(r"^ {6}run: \|\n((?: {8}.*\n)+)", (ROOT / "action.yml").read_text(), re.MULTILINE)[-1]
+    (script,) = re.findall(
+        r"^ {4}- id: run\n(?: {6}.*\n)*? {6}run: \|\n((?: {8}.*\n)+)", (ROOT / "action.yml").read_text(), re.MULTILINE
+    )
     variables = {"PATHS": "test_mine.py", "PROFILE": "quick", "GATE": "enforce", "RUNNER_TEMP": str(tmp_path)}
     variables |= {"GITHUB_OUTPUT": str(tmp_path / "output"), "PYTEST_ADDOPTS": "--seeds 1"}
     program = f"{installed.parents[2] / 'bin'}{os.pathsep}{os.environ['PATH']}"

@@ -68,10 +68,10 @@ class Limits:
 
     def __str__(self) -> str:
         """The limits in words."""
-        said = [] if self.max_drop is None else [f"loses at most {self.max_drop:g}"]
-        said += [] if self.max_bytes is None else [f"holds at most {self.max_bytes:,.0f} bytes"]
-        said += [] if self.max_latency_s is None else [f"takes at most {1e3 * self.max_latency_s:g} ms"]
-        return " and ".join(said) or "is compressed"
+        said = [] if self.max_drop is None else [f"at most {self.max_drop:g} lost"]
+        said += [] if self.max_bytes is None else [f"at most {self.max_bytes:,.0f} bytes"]
+        said += [] if self.max_latency_s is None else [f"at most {1e3 * self.max_latency_s:g} ms"]
+        return ", ".join(said) or "there are none"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Advice:
         shown = self.fitting or self.closest
         notes = [
             self.sentence,
-            "drop is against the dense model of the same seed, as a mean; fits is 'surely' where all of its 95% interval"
+            "drop is against the dense model of the same seed, a mean; fits is 'surely' where all of the 95% interval"
             " is within the limit, 'on average' where only the mean is",
         ]
         title = "Which compression to use" if self.fitting else "Nothing fits; the closest"
@@ -114,9 +114,13 @@ def interval(ends: tuple[float, float] | None) -> str:
 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """The settings of a file, such as sparsity 0.8, fine_tune yes, precision int8."""
-    words = {True: "yes", False: "no", None: "none"}
-    said = {name: words[value] if isinstance(value, bool | None) else value for name, value in settings.items()}
-    return ", ".join(f"{name} {value}" for name, value in said.items())
+    return ", ".join(f"{name} {_setting(value)}" for name, value in settings.items())
+
+
+def _setting(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return f"({settings_text(value)})"
+    return {True: "yes", False: "no", None: "none"}[value] if isinstance(value, bool | None) else str(value)
 
 
 def advise(
@@ -160,7 +164,9 @@ def advise(
     if best:
         others = len(fitting) - len(best)
         beaten = f" ({others} more fit, but another one is as small, as fast and as accurate)" if others else ""
-        said = f"{len(best)} of {len(found)} files {limits}{beaten}, each read back from disk and run"
+        said = (
+            f"{len(best)} of {len(found)} files within the limits ({limits}){beaten}, each read back from disk and run"
+        )
         return Advice(tuple(best), (), limits, said)
     closest = sorted(found, key=lambda option: (sum(limits.excess(option)), option.size_bytes))[:CLOSEST]
     return Advice((), tuple(closest), limits, _nothing(len(found), limits, closest))
@@ -172,4 +178,4 @@ def _nothing(count: int, limits: Limits, closest: Sequence[Option]) -> str:
         + (f", {NOT_TIMED}" if option.latency_s is None else f" and {1e3 * option.latency_s:.3g} ms")
         for option in closest
     )
-    return f"no file of {count} {limits}; closest are {said}; allow more of one"
+    return f"none of {count} files is within the limits ({limits}); closest are {said}; allow more of one"

@@ -26,7 +26,6 @@ DEFINITION = (
     "undecided a mean loss beyond the allowance whose interval is too wide to tell. Where data, torch and instruction "
     "set are the same, results repeat bit for bit, and no byte more is allowed. Allowances: fixtures/thresholds.toml"
 )
-NO_VALUES = "the file is older than values by seed, so only means are known"
 
 
 @dataclass(frozen=True)
@@ -158,10 +157,16 @@ def as_document(record: Record, results: Results) -> Document:
     return {
         "case": record.id,
         "environment": names | {"vendor": "aarch64" if vendor.startswith("0x") else vendor},
-        "task_sha256": record.task_sha256 or dict.fromkeys(by_seed, results.data[record.task].sha256),
+        "task_sha256": record.task_sha256 or _of_first_seed(record, results),
         "seeds": by_seed,
         "means": means,
     }
+
+
+def _of_first_seed(record: Record, results: Results) -> dict[str, str]:
+    """The fingerprint that results have of the data of a task, which is that of its first seed."""
+    data = results.data.get(record.task)
+    return {str(record.seeds[0]): data.sha256} if data and data.sha256 else {}
 
 
 def _worst_first(move: Move) -> tuple[int, float, str]:
@@ -223,7 +228,9 @@ def _refuse(old: Results, new: Results, pairs: Sequence[tuple[Record, Record]]) 
     if not pairs:
         raise GnnError("the two runs have no case in common; compare runs of one profile, or of the same --case")
     for task in sorted({record.task for _, record in pairs}):
-        data = [results.data[task].sha256 for results in (old, new) if task in results.data]
+        data = [
+            results.data[task].sha256 for results in (old, new) if task in results.data and results.data[task].sha256
+        ]
         if len({*data}) > 1:
             raise GnnError(f"the data of {task} is not the same in both runs ({data[0][:12]}, {data[1][:12]})")
     for before, now in pairs:
