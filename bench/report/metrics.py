@@ -27,8 +27,8 @@ WHOLE_MACHINE = (
     "the paper's is of its whole machine while something ran for seconds, ours of this process and its children"
 )
 FRESH_PROCESS = (
-    "the paper's is of its whole machine, ours the peak of a fresh process that holds or trains this case alone, imports "
-    "included"
+    "the paper's is of its whole machine, ours the peak of a fresh process that holds or trains this case alone, "
+    "imports included"
 )
 EPOCHS_DIFFER = "the paper's is a setting; here validation chooses the epoch"
 INFERENCE_DIFFERS = (

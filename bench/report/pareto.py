@@ -6,7 +6,8 @@ from textwrap import fill
 
 from tabulate import tabulate
 
-from bench.report.columns import NOTE_WIDTH, mean_and_deviation, optional
+from bench.report.metrics import scores
+from bench.report.table import NOTE_WIDTH
 from fixtures.record import Record
 
 QUANTIZING = frozenset({"qat", "degree-quant", "a2q", "post-training", "hybrid"})
@@ -71,8 +72,8 @@ def _row(record: Record) -> list[str]:
     accuracy, speedup = record.accuracy, record.speedup.compression
     return [
         record.id,
-        mean_and_deviation(accuracy),
-        optional(accuracy.std, ".4f", 1 / math.sqrt(len(record.seeds))),
+        format(scores(accuracy), ".3f"),
+        "-" if accuracy.std is None else f"{accuracy.std / math.sqrt(len(record.seeds)):.4f}",
         f"{record.size_bytes.encoded:,.0f} ({1 / record.size_ratio:.2f}x)",
         NOT_TIMED if speedup is None else f"{speedup:.2f}x",
     ]
