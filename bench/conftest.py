@@ -9,12 +9,14 @@ import pytest
 
 from bench import yardsticks  # noqa: F401  (registers the peers of models)
 from bench.matrix import TABLE, TASKS
-from bench.report.lottery import lottery_verdict
-from bench.report.paper_tables import paper_tables
+from bench.report.lottery import tickets_table
+from bench.report.paper_tables import compared_tables
 from bench.report.pareto import has_quantized, pareto_fronts
 from bench.report.sentences import compared_sentence, cuda_sentence
+from fixtures.finite import finite
 from fixtures.peak_memory import PeakMemory
-from fixtures.record import Record
+from fixtures.record import Results
+from fixtures.records import DATA, results_document
 from fixtures.results import Reported
 from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session
@@ -55,17 +57,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401
-    """Write the paper's tables beside what was measured, and one line per speed."""
-    records = [record for record in msgspec.convert(reported["record"], list[Record]) if not record.not_finite]
-    run_context = session.run_context
-    asked = {record.task for record in records}
-    statistics = {name: run_context.task(name).statistics for name in TASKS if name in asked}
+    """Write the rows of the paper's tables that were run, tickets and fronts, and one line per speed."""
+    document = results_document(session, reported["record"], reported["speed"], reported[DATA])
+    results = msgspec.convert(finite(document), Results)
+    records = [record for record in results.cases if not record.not_finite]
+    tables = [*compared_tables(results, rows_not_run=False), tickets_table(records)]
     fronts = pareto_fronts(records) if has_quantized(records) else ""
     sections = {
-        f"the paper's tables, reported / measured under the {run_context.protocol} protocol": paper_tables(
-            records, statistics
+        f"the paper's tables, reported and measured under the {results.protocol} protocol": "\n\n".join(
+            table.text() for table in tables if table is not None
         ),
-        "winning lottery tickets": lottery_verdict(records),
         "Pareto fronts: bytes, latency, accuracy": fronts,
     }
     for title, text in sections.items():

@@ -28,8 +28,8 @@ LEGEND = (
     "accuracy is the task's score, ROC-AUC for links, of the model that was read back from its file; drop is against "
     "the dense model of the same seeds, with its paired 95% interval. Bytes are of the decodable file, x is how many "
     "times smaller than the dense one. Inference is one pass over the test part, the speed-up against the dense model "
-    "on our FP32 runtime with its 95% interval. Energy has its source in brackets; an estimate is CPU time at a nominal "
-    "power and no measurement. A dash was not measured: records say why under not_applicable"
+    "on our FP32 runtime with its 95% interval. Energy has its source in brackets; an estimate is CPU time at a "
+    "nominal power and no measurement. A dash was not measured: records say why under not_applicable"
 )
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 from bench.matrix import TABLE, TASKS
 from bench.report.layouts import BY_NUMBER
@@ -21,6 +21,8 @@ ALPHA = 0.05
 CLOSE = 0.02  # a difference of scores that nobody would act on
 SIZE_ALLOWANCE = 0.03
 MANY_DEGREES = 1e6  # of freedom, where Student's t is the normal distribution
+
+SEEDS = {known.case.id: known.seeds for known in TABLE}
 
 Subject = Record | Data | tuple[Record, ...]
 
@@ -71,7 +73,8 @@ def compare(results: Results) -> list[Comparison]:
     Returns:
         One comparison for every reported value, also where nothing was measured.
     """
-    found = [_measured(entry, results) for entry in read_all_reported()]
+    by_id = {record.id: record for record in results.cases if not record.not_finite}
+    found = [_measured(entry, _subject(entry, results, by_id)) for entry in read_all_reported()]
     places = [place for place, comparison in enumerate(found) if comparison.p is not None]
     adjusted = holm([p for comparison in found if (p := comparison.p) is not None])
     for place, p in zip(places, adjusted, strict=True):
@@ -123,16 +126,17 @@ def chosen_variant(cases: Sequence[Record]) -> Record | None:
     return min(judged, key=lambda pair: pair[0])[1] if judged else None
 
 
+@cache
 def cases_of(row: str) -> dict[str, Mapping[str, int]]:
     """The seeds by profile of the cases that a reported row stands for: one, or those whose ids begin with it."""
-    seeds = {known.case.id: known.seeds for known in TABLE}
-    return {row: seeds[row]} if row in seeds else {name: s for name, s in seeds.items() if name.startswith(f"{row}.")}
+    if row in SEEDS:
+        return {row: SEEDS[row]}
+    return {name: seeds for name, seeds in SEEDS.items() if name.startswith(f"{row}.")}
 
 
-def _measured(entry: Reported, results: Results) -> Comparison:
+def _measured(entry: Reported, subject: Subject | None) -> Comparison:
     layout = BY_NUMBER[entry.table]
     metric = METRICS[layout.beside.get(entry.metric, entry.metric)]
-    subject = _subject(entry, results)
     comparison = Comparison(entry, metric, subject, None if subject is None else metric.read(subject))
     if comparison.known is None:
         return comparison
@@ -146,11 +150,10 @@ def _measured(entry: Reported, results: Results) -> Comparison:
     return replace(comparison, difference=Quantity(value / reported - 1 if metric.kind == SIZE else value - reported))
 
 
-def _subject(entry: Reported, results: Results) -> Subject | None:
+def _subject(entry: Reported, results: Results, by_id: Mapping[str, Record]) -> Subject | None:
     """What a row of the paper is in a run: a task, a case, the chosen one of several variants, or cases together."""
     if entry.row in TASKS:
         return results.data.get(entry.row)
-    by_id = {record.id: record for record in results.cases if not record.not_finite}
     if entry.row in by_id:
         return by_id[entry.row]
     cases = [by_id[name] for name in cases_of(entry.row) if name in by_id]
@@ -224,16 +227,19 @@ def _score_verdict(comparison: Comparison, protocol: str) -> tuple[str, str]:
     return UNDECIDED, f"with {seeds} seeds p is {p:.2g}, and {adjusted:.2g} among all scores of this run"
 
 
+@cache
+def _printed(row: str, metric: str) -> list[Reported]:
+    """What all tables of the paper have of the same."""
+    return [entry for entry in read_all_reported() if (entry.row, entry.metric) == (row, metric)]
+
+
 def _contradiction(comparison: Comparison, allowed: float) -> str:
-    """Another value that the paper prints of the same model, where that is what was measured."""
+    """Another value that the paper prints of the same model, beyond both deviations, where that was measured."""
     entry, (reported, measured) = comparison.entry, comparison.known or (0.0, 0.0)
-    others = [
-        (abs(other.value - measured), other)
-        for other in read_all_reported()
-        if (other.row, other.metric) == (entry.row, entry.metric) and other.value is not None
-    ]
+    others = [(abs(other.value - measured), other) for other in _printed(entry.row, entry.metric) if other.value]
     distance, other = min(others, key=lambda pair: pair[0])
-    if distance > min(allowed, 0.5 * abs(reported - measured)):
+    apart = abs(reported - (other.value or 0.0)) > (entry.std or 0.0) + (other.std or 0.0) + 1e-9
+    if not apart or distance > min(allowed, 0.5 * abs(reported - measured)):
         return ""
     return f"Table {other.table} has {other.formatted('.2f')} for the same model"
 

@@ -36,7 +36,9 @@ SOURCES = (
     "CPU time at a nominal power and no measurement"
 )
 OF_A_PASS = f"ours is one pass over the test part; {SOURCES}"
-OF_TRAINING = f"ours is all training that led to the model; {SOURCES}"
+OF_TRAINING = (
+    f"ours: energy of all training that led to the model, CPU and memory of some epochs of the case's own; {SOURCES}"
+)
 NEAR_ZERO = (
     "near zero: share of the prunable weights below 1e-3 in magnitude; L2 makes no exact zeros and no smaller file. "
     "What pruning takes from a regularized model is among all cases, as l2.r<rate>.s0.9"

@@ -27,8 +27,8 @@ WHOLE_MACHINE = (
     "the paper's is of its whole machine while something ran for seconds, ours of this process and its children"
 )
 FRESH_PROCESS = (
-    "the paper's is of its whole machine, ours the peak of a fresh process that holds or trains this case alone, imports "
-    "included"
+    "the paper's is of its whole machine, ours the peak of a fresh process that holds or trains this case alone, "
+    "imports included"
 )
 EPOCHS_DIFFER = "the paper's is a setting; here validation chooses the epoch"
 INFERENCE_DIFFERS = (
@@ -121,7 +121,7 @@ def _inference(record: Record) -> Cell:
 
 
 def _training_memory_mb(record: Record) -> float | None:
-    return scaled(getattr(getattr(record, "training_memory_bytes", None), "peak_rss", None), 1e-6)
+    return scaled(record.training_memory_bytes.peak_rss, 1e-6)
 
 
 ENERGY = Metric("energy J", ",.3g", lambda r: joules(r.energy_j), RESOURCE, "energy_j.value", WHOLE_MACHINE)
@@ -159,7 +159,7 @@ METRICS: dict[str, Metric] = {
         PROCESSOR,
         header="CPU % of training",
         path="training_cpu_percent",
-        read=lambda r: getattr(r, "training_cpu_percent", None),
+        read=lambda r: r.training_cpu_percent,
     ),
     "training_memory_mb": TRAINING_MEMORY,
     "training_memory_gb": replace(

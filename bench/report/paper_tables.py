@@ -15,6 +15,8 @@ from fixtures.record import Record, Results
 Row = Mapping[str, Comparison]
 # A resource within this share of the dense model's is the same.
 ABOUT_THE_SAME = 0.05
+# Below it a probability is not known so well that its digits say anything.
+SMALL_P = 0.0001
 TIMES_DENSE = "x in brackets: times that of the dense model in the same table"
 STYLES = {SCORE: "+.3f", SIZE: "+.1%"}
 
@@ -105,9 +107,13 @@ def _values(comparison: Comparison, rows: Mapping[str, Row]) -> dict[str, Cell]:
         "reported": reported,
         "measured": measured,
         "difference": comparison.difference,
-        "p": comparison.adjusted_p,
+        "p": _shown_p(comparison.adjusted_p),
         "verdict": NOT_RUN if comparison.verdict == NOT_RUN else comparison.text,
     }
+
+
+def _shown_p(p: float | None) -> Cell:
+    return f"<{SMALL_P:g}" if p is not None and p < SMALL_P else p
 
 
 def _of_dense(comparison: Comparison, rows: Mapping[str, Row]) -> tuple[float, float] | None:

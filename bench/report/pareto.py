@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from bench.report.metrics import scores
 from bench.report.table import NOTE_WIDTH
 from fixtures.findings import FAIL
 from fixtures.record import Record, Results
@@ -195,7 +196,7 @@ def _row(record: Record) -> list[str]:
     accuracy, faster = record.accuracy, speedup(record)
     return [
         record.id,
-        f"{accuracy.mean:.3f}" + ("" if accuracy.std is None else f" ± {accuracy.std:.3f}"),
+        format(scores(accuracy), ".3f"),
         "-" if accuracy.std is None else f"{accuracy.std / math.sqrt(len(record.seeds)):.4f}",
         f"{record.size_bytes.encoded:,.0f} ({1 / record.size_ratio:.2f}x)",
         NOT_TIMED if faster is None else f"{faster:.2f}x",

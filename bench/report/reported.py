@@ -107,6 +107,7 @@ def reported_accuracies(table: str, case_model: str, method: str, setting: str) 
     }
 
 
+@cache
 def _read(path: Path) -> tuple[Reported, ...]:
     with path.open(newline="") as file:
         return tuple(Reported.parse(row) for row in csv.DictReader(file))

@@ -119,20 +119,7 @@ MADE_UP = Record(
 )
 
 
-def tables(text: str) -> dict[str, str]:
-    """The text of each table by its number."""
-    parts = [part for part in text.split("\n\n") if part]
-    return {part.removeprefix("Table ").partition(":")[0]: part for part in parts}
-
-
 def cells(table: str, row: str) -> list[str]:
     """The cells of a row, which are two or more spaces apart."""
     (line,) = [line for line in table.splitlines() if line.startswith(f"{row}  ")]
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
-
-
-def notes(table: str) -> list[str]:
-    """What stands below a table, each note on one line."""
-    rule = max(index for index, line in enumerate(table.splitlines()) if line.startswith("---"))
-    below = "\n".join(line for line in table.splitlines()[rule + 1 :] if line.startswith(("- ", "  ")))
-    return [note.removeprefix("- ") for note in below.replace("\n  ", " ").splitlines()]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.report.lottery import CLAIM, CRITERIA, HEADERS, lottery_verdict
+from bench.report.lottery import CLAIM, CRITERIA, HEADERS, tickets_table
+from bench.report.table import Table
 from fixtures.record import Record
 from tests.bench.made_up_records import made_up_record
 
@@ -29,15 +30,20 @@ def shifted(by: float, spread: float = 0.001) -> list[float]:
     return [dense + by + spread * sign for dense, sign in zip(DENSE, (1, -1, 1, -1), strict=True)]
 
 
-def rows(text: str) -> list[dict[str, str]]:
-    """The cells of the table's rows by their headers: columns are two or more spaces apart."""
-    lines = text.split("\n\n", maxsplit=1)[0].splitlines()[2:]
-    cells = ([cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines)
-    return [dict(zip(HEADERS, row, strict=True)) for row in cells]
+def tickets(*records: Record) -> Table:
+    table = tickets_table(records)
+    assert table is not None
+    return table
+
+
+def rows(*records: Record) -> list[dict[str, str]]:
+    """What is shown in the table's rows by their headers."""
+    table = tickets(*records)
+    return [dict(zip(HEADERS, table.shown(row), strict=True)) for row in table.rows]
 
 
 def row(*records: Record, ticket: str = "init") -> dict[str, str]:
-    (found,) = [row for row in rows(lottery_verdict(records)) if row["ticket"] == ticket]
+    (found,) = [row for row in rows(*records) if row["ticket"] == ticket]
     return found
 
 
@@ -47,7 +53,7 @@ def test_a_ticket_as_good_as_dense_that_beats_random_weights_wins() -> None:
         "model": "cora-node.spline",
         "sparsity": "0.8",
         "ticket": "init",
-        "accuracy": "0.895",
+        "accuracy": "0.895 ± 0.012",
         "ticket - dense": "+0.000 [-0.002, +0.002]",
         "as good as dense": "yes",
         "ticket - random": "+0.030 [+0.030, +0.030]",
@@ -101,13 +107,13 @@ def test_without_a_common_seed_there_is_nothing_to_compare() -> None:
 
 
 def test_what_was_not_run_is_said_and_decides_nothing() -> None:
-    table = rows(lottery_verdict([record("init", shifted(0.0)), record("one-shot", shifted(0.0))]))
+    table = rows(record("init", shifted(0.0)), record("one-shot", shifted(0.0)))
     assert [(found["ticket"], found["as good as dense"], found["beats random"]) for found in table] == [
         ("init", "yes", "not run"),
         ("early", "not run", "not run"),
     ]
     assert [found["winning ticket"] for found in table] == ["not run", "not run"]
-    assert [found["accuracy"] for found in table] == ["0.895", "not run"]
+    assert [found["accuracy"] for found in table] == ["0.895 ± 0.012", "not run"]
 
 
 def test_a_ticket_that_is_worse_than_dense_cannot_win_whatever_was_not_run() -> None:
@@ -137,7 +143,7 @@ def test_models_and_sparsities_are_kept_apart_and_in_order() -> None:
         record("init", shifted(0.0), "spline", 0.5),
         record("random", shifted(-0.03), "gcn", 0.9),
     ]
-    assert [(found["model"], found["sparsity"]) for found in rows(lottery_verdict(records))[::2]] == [
+    assert [(found["model"], found["sparsity"]) for found in rows(*records)[::2]] == [
         ("cora-node.gcn", "0.9"),
         ("cora-node.spline", "0.5"),
         ("cora-node.spline", "0.9"),
@@ -149,9 +155,9 @@ def test_the_claim_of_the_paper_stands_beside_what_the_data_say() -> None:
         *(record("init", shifted(0.0)), record("early", shifted(-0.1)), record("random", shifted(-0.03))),
         *(record("init", shifted(0.0), "gcn"), record("random", shifted(0.0, 0.02), "gcn")),
     ]
-    text = lottery_verdict(records)
-    assert CRITERIA in text
-    assert text.splitlines()[-2:] == [
+    table = tickets(*records)
+    assert CRITERIA in table.notes
+    assert table.notes[:2] == [
         CLAIM,
         "The data: a winning ticket exists for cora-node.spline 0.8 init; none exists for cora-node.spline 0.8 early; "
         "the seeds do not decide cora-node.gcn 0.8 init; not run: cora-node.gcn 0.8 early.",
@@ -160,11 +166,10 @@ def test_the_claim_of_the_paper_stands_beside_what_the_data_say() -> None:
 
 def test_trainings_that_might_have_gone_on_are_named() -> None:
     late = record("random", shifted(-0.03), truncated=[False, True, False, True])
-    text = lottery_verdict([record("init", shifted(0.0)), late])
+    text = tickets(record("init", shifted(0.0)), late).text().replace("\n  ", " ")
     assert f"Training was cut short by its budget in: {late.id} (seed 1), {late.id} (seed 3)." in text
-    assert "cut short" not in lottery_verdict([record("init", shifted(0.0))])
+    assert "cut short" not in tickets(record("init", shifted(0.0))).text()
 
 
 def test_there_is_no_verdict_without_tickets() -> None:
-    assert lottery_verdict([]) == ""
-    assert lottery_verdict([record("init", shifted(0.0), method="global")]) == ""
+    assert tickets_table([]) is tickets_table([record("init", shifted(0.0), method="global")]) is None

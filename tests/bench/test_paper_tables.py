@@ -1,133 +1,107 @@
-"""The paper's tables, with what it reports beside what was measured, from records made by hand."""
+"""The tables of the report, from records made by hand and from a made-up run of everything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import pytest
 
-from bench.report import paper_tables as module
-from bench.report.paper_tables import STATISTICS, paper_tables
-from bench.report.reported import Reported, read_reported
-from fixtures.record import Record, Scores
-from tests.bench.made_up_records import cells, made_up_record
-from tests.bench.made_up_records import tables as tables_of
+from bench.report.paper_tables import compared_tables, paper_tables
+from bench.report.reported import read_all_reported
+from bench.report.table import Table
+from fixtures.record import Record
+from tests.bench.made_up_records import made_up_record, made_up_results
+from tests.bench.made_up_run import made_up_run
 
-Statistics = Mapping[str, Mapping[str, int | str]]
-CORA = {"graphs": 1, "nodes": 2708, "edges": 5278, "features": 1433, "labels": 7}
-PROTEINS = {
-    "graphs": 1113,
-    "nodes": 43471,
-    "edges": 81044,
-    "features": 4,
-    "labels": 2,
-    "nodes_per_graph": "4-620",
-    "edges_per_graph": "5-1049",
-}
+SPLINE = "cora-node.spline.dense"
+PRUNED = "cora-node.spline.global.s0.5"
 
 
-def record(case_id: str, **changes: object) -> Record:
-    return made_up_record(case_id, parameters=69143, state_entries=69150, **changes)
+def table(number: int, *records: Record, **changes: object) -> Table:
+    results = made_up_results(*records, **changes)
+    return {table.key: table for table in compared_tables(results)}[f"table-{number}"]
 
 
-def tables(*records: Record, statistics: Statistics | None = None) -> dict[str, str]:
-    """The text of each table by its number."""
-    return tables_of(paper_tables(records, statistics or {}))
+def row(found: Table, name: str) -> dict[str, str]:
+    (cells,) = [cells for cells in found.rows if cells[0] == name]
+    return dict(zip(found.headers, found.shown(cells), strict=True))
 
 
-def header(table: str) -> list[str]:
-    return [cell.strip() for cell in table.splitlines()[1].split("  ") if cell.strip()]
+def test_all_seventeen_are_there_with_every_reported_row_also_when_nothing_was_run() -> None:
+    found = compared_tables(made_up_results())
+    assert [table.key for table in found] == [f"table-{number}" for number in range(1, 18)]
+    for table in found:
+        number = table.key.removeprefix("table-")
+        expected = dict.fromkeys(entry.row for entry in read_all_reported() if entry.table == number)
+        assert [cells[0] for cells in table.rows] == list(expected)
+        assert all(len(cells) == len(table.headers) == len(set(table.headers)) for cells in table.rows)
+        assert all("not run: " in " ".join(map(str, cells)) for cells in table.rows)
 
 
-def test_what_the_paper_reports_stands_before_what_was_measured() -> None:
-    table = tables(record("cora-node.spline.dense"))["2"]
-    row = dict(zip(header(table), cells(table, "cora-node.spline.dense"), strict=False))
-    assert row["accuracy (ROC-AUC for links)"] == "0.872 ± 0.008 / 0.883 ± 0.012"
-    assert row["seeds"] == "4"
-    assert row["epochs (kept, run)"] == "100 / 60, 160"
-    assert row["inference s"] == "0.004 ± 0.000 / 0.0003"
-    assert row["training CPU-s"] == "12.3"
-
-
-def test_the_deviation_of_one_seed_and_a_latency_that_was_not_measured_are_left_out() -> None:
-    unmeasured = record(
-        "cora-node.gcn.dense", seeds=[0], accuracy={"mean": 0.9, "std": None}, latency_s={"compressed": None}
-    )
-    row = cells(tables(unmeasured)["2"], "cora-node.gcn.dense")
-    assert row[1:3] == ["0.712 ± 0.017 / 0.900", "1"]
-    assert row[4] == "0.009 ± 0.007 / -"
-
-
-def test_other_scores_stand_at_the_end_of_the_row() -> None:
-    others = {
-        name: Scores([], mean, None) for name, mean in (("average_precision", 0.9561), ("accuracy_at_one_half", 0.5))
+def test_only_what_was_run_is_there_on_demand() -> None:
+    found = compared_tables(made_up_results(made_up_record(PRUNED)), rows_not_run=False)
+    assert {table.key: len(table.rows) for table in found} == {
+        **{"table-1": 1, "table-6": 1, "table-9": 1},
+        "table-13": 1,
     }
-    row = cells(tables(record("cora-link.ness.dense", other_scores=others))["2"], "cora-link.ness.dense")
-    assert row[-1] == "average precision 0.956, accuracy at one half 0.500"
 
 
-def test_parameters_are_compared_and_buffers_counted() -> None:
-    table = tables(record("cora-node.spline.dense"))["3"]
-    assert cells(table, "cora-node.spline.dense") == ["cora-node.spline.dense", "69,143 / 69,143", "69,150"]
+@pytest.mark.parametrize("form", [Table.text, Table.markdown, Table.csv])
+def test_every_table_of_a_run_of_everything_can_be_read(form: Callable[[Table], str]) -> None:
+    found = paper_tables(made_up_run())
+    assert [table.key for table in found[17:]] == ["dense-models", "tickets", "all-cases"]
+    assert all(form(table) for table in found)
 
 
-def test_a_row_is_there_only_where_its_case_was_run() -> None:
-    found = tables(record("proteins.gin.dense"), record("cora-node.ssp.dense"), record("bbbp-scaffold.gnnnet.dense"))
-    assert found.keys() == {"2", "3", "4"}
-    rows = {
-        number: [line.split()[0] for line in table.splitlines()[3:] if line[:2] != "- "]
-        for number, table in found.items()
+def test_reported_and_measured_stand_side_by_side_with_difference_and_verdict() -> None:
+    accuracy = {"mean": 0.896, "std": 0.004}
+    found = row(table(2, made_up_record(SPLINE, accuracy=accuracy)), SPLINE)
+    assert {header: found[header] for header in found if header.startswith("accuracy")} == {
+        "accuracy, reported": "0.872 ± 0.008",
+        "accuracy, measured": "0.896 ± 0.004",
+        "accuracy, difference": "+0.024 [+0.008, +0.040]",
+        "accuracy, p": "0.009",
+        "accuracy, verdict": "differs: reason unknown",
     }
-    assert rows == {"2": ["cora-node.ssp.dense"], "3": ["proteins.gin.dense"], "4": ["proteins.gin.dense"]}
+    assert found["epochs, measured"] == "60 (of 160)"
+    assert found["seeds"] == "4"
 
 
-def test_without_a_case_of_the_paper_there_is_no_table() -> None:
-    pruned = record("cora-node.gcn.global.s0.5.ft")
-    assert paper_tables([], {}) == paper_tables([pruned, record("bbbp-scaffold.gnnnet.dense")], {}) == ""
+def test_the_note_on_a_score_counts_verdicts_and_means_only_cases_both_have() -> None:
+    records = [made_up_record(case_id, accuracy={"mean": 0.9}) for case_id in (SPLINE, "cora-node.ssp.dense")]
+    (note,) = [note for note in table(2, *records).notes if note.startswith("accuracy: ")]
+    assert note.endswith("; mean over the 2 cases both have: 0.840 reported, 0.900 measured")
+    assert "5 not run" in note
 
 
-@pytest.mark.parametrize("task", ["cora-node", "cora-link", "proteins"])
-def test_planted_data_gives_no_table(task: str) -> None:
-    records = [record(f"planted-{entry.row}") for entry in read_reported() if entry.row.startswith(f"{task}.")]
-    assert records
-    assert paper_tables(records, {f"planted-{task}": CORA}) == ""
+def test_resources_are_told_beside_those_of_the_dense_model() -> None:
+    pruned = made_up_record(PRUNED, energy_j={"value": 0.0122}, cpu_percent=None)
+    found = table(13, made_up_record(SPLINE), pruned)
+    cells = row(found, PRUNED)
+    assert cells["energy J, reported"] == "30.8 ± 3.45 (1.22x)"
+    assert cells["energy J, measured"] == "0.0122 (estimate, 3.33x)"
+    assert cells["CPU %, measured"] == "not measured"
+    assert row(found, SPLINE)["energy J, measured"] == "0.00366 (estimate)"
+    for note in (
+        "CPU %: not measured: this run recorded none (cases: 1)",
+        "energy J: more than 5% above the dense model in 1 of the 1 cases both have as reported, in 1 as measured",
+    ):
+        assert note in found.notes
+    assert any(note.startswith("energy J, CPU %: not comparable: ") for note in found.notes)
 
 
-def test_the_data_is_compared_statistic_by_statistic() -> None:
-    table = tables(statistics={"cora-node": CORA})["1"]
-    assert header(table) == ["data", *STATISTICS]
-    assert cells(table, "cora-node") == [
-        "cora-node",
-        "1 / 1",
-        "2,708 / 2,708",
-        "5,278 / 5,278",
-        "1,433 / 1,433",
-        "7 / 7",
-    ]
+def test_counts_have_one_verdict_a_row() -> None:
+    statistics = {"graphs": 1, "nodes": 2708, "edges": 5278, "features": 1433, "labels": 6}
+    data = {"cora-node": {"source": "root", "statistics": statistics}}
+    found = table(1, data=data)
+    assert row(found, "cora-node")["verdict"] == "labels: differs: reason unknown"
+    assert row(found, "cora-link")["verdict"] == "not run"
 
 
-def test_sizes_of_one_graph_are_what_the_papers_ranges_can_be_compared_with() -> None:
-    table = tables(statistics={"proteins": PROTEINS, "bbbp-scaffold": PROTEINS})["1"]
-    row = cells(table, "proteins")
-    assert row[2:5] == ["100-500 / 43,471", "Varies / 81,044", "29 / 4"]
-    assert row[-1] == "nodes per graph 4-620, edges per graph 5-1049"
-    assert "bbbp" not in table
+def test_a_remark_is_a_note_where_the_verdict_does_not_say_it() -> None:
+    found = table(7)
+    assert "bbbp.gin.a2q, accuracy: below the .765 of the majority class" in found.notes
+    assert not any(note.startswith("proteins, ") for note in table(1).notes)
 
 
-def test_remarks_are_shown_below_their_table_and_only_for_its_rows() -> None:
-    proteins = tables(statistics={"proteins": PROTEINS})["1"]
-    remarks = [entry for entry in read_reported() if entry.remark and entry.row == "proteins"]
-    assert remarks
-    assert proteins.splitlines()[-len(remarks) :] == [
-        f"- proteins, {entry.metric}: {entry.remark}" for entry in remarks
-    ]
-    assert "- " not in tables(statistics={"cora-node": CORA})["1"].split("7 / 7")[1]
-
-
-def test_a_case_table_shows_the_remarks_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    remarked = [
-        Reported(table, row, "accuracy", 0.5, None, "", f"remark {table}")
-        for table, row in (("2", "cora-node.gcn.dense"), ("4", "bbbp.gin.dense"), ("2", "cora-node.ssp.dense"))
-    ]
-    monkeypatch.setattr(module, "read_reported", lambda: tuple(remarked))
-    found = tables(record("cora-node.gcn.dense"), record("bbbp.gin.dense"))
-    assert found["2"].splitlines()[4:] == ["- cora-node.gcn.dense, accuracy: remark 2"]
-    assert found["4"].splitlines()[4:] == ["- bbbp.gin.dense, accuracy: remark 4"]
+def test_the_case_that_stands_for_a_line_is_named() -> None:
+    name = "bbbp.gin.qat.int8 (gc-mom)"
+    assert row(table(7, made_up_record("bbbp.gin.qat.int8.gc-mom")), name)["seeds"] == "4"

@@ -9,7 +9,7 @@ import pytest
 from bench import conftest
 from bench.report.pareto import CRITERIA, NOT_TIMED, has_quantized, pareto_fronts
 from fixtures.record import Record
-from tests.bench.made_up_records import cells, changed, made_up_record
+from tests.bench.made_up_records import cells, changed, made_up_record, made_up_results
 
 SECTION = "Pareto fronts: bytes, latency, accuracy"
 
@@ -138,20 +138,22 @@ def test_what_is_quantized_is_found_by_its_method(record: Record, quantized: boo
     assert has_quantized([LARGE, record]) is quantized
 
 
-def sections(*records: Record) -> list[str]:
+def sections(monkeypatch: pytest.MonkeyPatch, *records: Record) -> list[str]:
     """The titles of what a run with these records prints."""
     titles: list[str] = []
     reporter = SimpleNamespace(section=titles.append, write_line=lambda _line: None)
     reported = {
         "record": msgspec.to_builtins(records),
-        **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda"), ()),
+        **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda", "data"), ()),
     }
-    session: Any = SimpleNamespace(run_context=SimpleNamespace(protocol="reproducible"), start_s=0.0)
+    results = msgspec.to_builtins(made_up_results(*records))
+    monkeypatch.setattr(conftest, "results_document", lambda *_given: results)
+    session: Any = None
     conftest.show_tables(reporter, reported, session)
     return titles
 
 
-def test_fronts_are_printed_when_something_is_quantized_and_there_is_one() -> None:
-    assert SECTION in sections(BEST, LARGE)
-    assert SECTION not in sections(BEST)
-    assert SECTION not in sections(LARGE, record("global.s0.2", 8000.0, 1.0, 0.8))
+def test_fronts_are_printed_when_something_is_quantized_and_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SECTION in sections(monkeypatch, BEST, LARGE)
+    assert SECTION not in sections(monkeypatch, BEST)
+    assert SECTION not in sections(monkeypatch, LARGE, record("global.s0.2", 8000.0, 1.0, 0.8))

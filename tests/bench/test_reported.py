@@ -4,10 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from bench.matrix import TABLE, TASKS
-from bench.report.paper_tables import MODEL_TABLES, PRUNING_TABLES, STATISTICS
-from bench.report.reported import Reported, read_reported, read_reported_compression, reported_accuracies
-from bench.report.resource_table import RESOURCES
+from bench.matrix import TASKS
+from bench.report.comparison import DIFFERS, NOT_REPRODUCIBLE, cases_of
+from bench.report.layouts import BY_NUMBER
+from bench.report.metrics import METRICS, STATISTICS
+from bench.report.reported import (
+    Reported,
+    read_all_reported,
+    read_reasons,
+    read_reported,
+    read_reported_compression,
+    reported_accuracies,
+)
 from gnn.case import Case
 from gnn.compression import L2, Dense, FineGrained, GlobalMagnitude
 
@@ -17,16 +25,34 @@ RATES = [0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8
 ENTRY = Reported("2", "a.b.dense", "accuracy", 0.5, None, "", "r")
 
 
-def test_every_reported_row_names_a_case_of_the_matrix_or_a_task() -> None:
-    ids = {row.case.id for row in TABLE}
-    reported = read_reported()
-    assert {entry.table for entry in reported} == {"1", *(table.number for table in MODEL_TABLES)}
-    assert [entry.row for entry in reported if entry.row not in (TASKS if entry.table == "1" else ids)] == []
+def test_every_reported_row_is_a_task_or_stands_for_cases_of_the_matrix() -> None:
+    for entry in read_all_reported():
+        assert entry.row in TASKS if entry.table == "1" else cases_of(entry.row), entry
 
 
-def test_every_reported_compression_names_a_case_of_the_matrix() -> None:
-    ids = {row.case.id for row in TABLE}
-    assert {entry.row for entry in read_reported_compression() if entry.table != "6"} - ids == set()
+def test_a_line_of_tables_7_and_8_stands_for_its_six_variants_or_for_one_case() -> None:
+    rows = {entry.row for entry in read_all_reported() if entry.table in ("7", "8")}
+    assert {row: len(cases_of(row)) for row in rows} == {row: 6 if ".int" in row else 1 for row in rows}
+
+
+def test_every_reported_value_stands_once_in_one_of_the_seventeen_tables_and_its_metric_is_known() -> None:
+    reported = read_all_reported()
+    keys = [(entry.table, entry.row, entry.metric) for entry in reported]
+    assert len(keys) == len(set(keys)) == 1536
+    assert {entry.table for entry in reported} == BY_NUMBER.keys() == {str(number) for number in range(1, 18)}
+    names = {BY_NUMBER[entry.table].beside.get(entry.metric, entry.metric) for entry in reported}
+    assert names | {name for layout in BY_NUMBER.values() for name in layout.also} <= METRICS.keys()
+    assert all(METRICS[name].kind for name in names)
+
+
+def test_every_reason_is_for_a_reported_score() -> None:
+    scores = [entry for entry in read_all_reported() if entry.metric == "accuracy"]
+    for reason in read_reasons():
+        protocol = "clean" if reason.protocol == "*" else reason.protocol
+        difference = {"higher": 0.1, "lower": -0.1}[reason.side]
+        assert any(reason.concerns(entry, protocol, difference) for entry in scores), reason
+        assert not any(reason.concerns(entry, protocol, -difference) for entry in scores), reason
+        assert reason.verdict in (DIFFERS, NOT_REPRODUCIBLE)
 
 
 @pytest.mark.parametrize(
@@ -71,19 +97,6 @@ def test_the_extremes_of_table_6_are_those_of_table_15_and_one_sparsity_above_th
         row = f"{entry.row}.s{sparsity}" if sparsity else f"{entry.row.rpartition('.')[0]}.dense"
         printed_to = 1.0 if metric == "memory_mb" else 0.1
         assert values[number, row, metric] == pytest.approx(entry.value, abs=0.51 * printed_to), entry
-
-
-def test_every_reported_value_has_a_column_and_stands_once() -> None:
-    tables = (*MODEL_TABLES, *PRUNING_TABLES)
-    columns = {table.number: {column.metric for column in table.columns} for table in tables}
-    columns |= {"1": set(STATISTICS), "5": {"algorithm1_ratio"}}
-    metrics = [resource.metric for resource in RESOURCES if resource.metric]
-    columns["6"] = {f"{name}.{kind}" for name in metrics for kind in ("max", "min", "base")}
-    columns["17"] = {"accuracy", "energy_j", "cpu_percent", "memory_mb"}
-    for reported in (read_reported(), read_reported_compression()):
-        assert [entry for entry in reported if entry.metric not in columns[entry.table]] == []
-        keys = [(entry.table, entry.row, entry.metric) for entry in reported]
-        assert len(keys) == len(set(keys))
 
 
 def test_a_reported_value_is_a_number_or_a_text() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.matrix import PRUNING
-from bench.report.paper_tables import read_reported
+from bench.report.reported import read_reported
 from bench.yardsticks import EAGER, REFERENCE
 from bench.yardsticks.spline import EagerSplineNet
 from gnn.layers import CsrMatrix
