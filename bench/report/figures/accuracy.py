@@ -31,12 +31,16 @@ def draw_accuracy(results: Results) -> list[Figure | Missing]:
     if not points:
         return [Missing(key, title, "no case of global or of fine-grained pruning was run")]
     caption = f"Sparsity 0 is the dense model; beside fine-tuned models it is trained on for as long. {DOTS}"
-    return [Figure(key, title, caption, curves(points, SPARSITY, ACCURACY), curve_table(key, title, points, "sparsity"))]
+    return [
+        Figure(key, title, caption, curves(points, SPARSITY, ACCURACY), curve_table(key, title, points, "sparsity"))
+    ]
 
 
 def _pruned(records: Sequence[Record], method: str, panel: str, *, tuned: bool) -> list[Point]:
     return [
-        accuracy_point(record, panel, TUNED[tuned], record.settings.get("sparsity", 0.0), method=method, dashed=not tuned)
+        accuracy_point(
+            record, panel, TUNED[tuned], record.settings.get("sparsity", 0.0), method=method, dashed=not tuned
+        )
         for record in of_method(records, method, tuned=tuned)
     ]
 

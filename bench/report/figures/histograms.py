@@ -100,6 +100,7 @@ def _layers(name: str, records: list[Record]) -> altair.LayerChart:
     return altair.layer(
         base.mark_line(color="currentColor", opacity=0.3).encode(detail="layer:N"),
         base.mark_point(filled=True, size=50, opacity=1).encode(
-            color=altair.Color("asked:Q", scale=ramp, legend=legend), tooltip=["case:N", "layer:N", "asked:Q", "zeros:Q"]
+            color=altair.Color("asked:Q", scale=ramp, legend=legend),
+            tooltip=["case:N", "layer:N", "asked:Q", "zeros:Q"],
         ),
     ).properties(title=name, height=24 * len(layers))

@@ -26,17 +26,22 @@ def draw_speed_ups(results: Results) -> list[Figure | Missing]:
         return [Missing(key, title, "no case was timed")]
     every = [row for found in rows.values() for row in found]
     color, _ = method_scales([row["method"] for row in every])
-    x = altair.X("ratio:Q", title="times faster (right is faster)", **logarithmic([row["ratio"] for row in every], "~g"))
+    x = altair.X(
+        "ratio:Q", title="times faster (right is faster)", **logarithmic([row["ratio"] for row in every], "~g")
+    )
     charts = []
     for name, found in rows.items():
         y = altair.Y("line:N", title=None, sort=list(dict.fromkeys(row["line"] for row in found)), axis=_labels())
-        base = altair.Chart(inline(found)).encode(x=x, y=y, color=color.legend(None))
-        tooltip = ["case:N", "ratio:Q", "from:Q", "to:Q", "batch:N"]
+        drawn = [{name: cell for name, cell in row.items() if name != "batch"} for row in found]
+        base = altair.Chart(inline(drawn)).encode(x=x, y=y, color=color.legend(None))
+        tooltip = ["case:N", "ratio:Q", "from:Q", "to:Q"]
         even = altair.Chart(inline([{"ratio": 1.0}])).mark_rule(color="currentColor", opacity=0.5).encode(x="ratio:Q")
         whiskers = base.mark_rule(opacity=0.4).encode(x="from:Q", x2="to:Q")
         marks = base.mark_point(filled=True, size=40, opacity=0.7).encode(tooltip=tooltip)
         lines = len({row["line"] for row in found})
-        charts.append(altair.layer(even, whiskers, marks).properties(title=[name, found[0]["batch"]], height=20 * lines))
+        charts.append(
+            altair.layer(even, whiskers, marks).properties(title=[name, found[0]["batch"]], height=20 * lines)
+        )
     caption = (
         f"{RUNTIME}: plain eager PyTorch against our FP32 runtime, both dense, so nothing of it is due to compression. All "
         "others: our FP32 runtime against the same with the compressed model. One mark is one case, with its 95% interval."
@@ -60,7 +65,12 @@ def _speed_ups(records: Sequence[Record]) -> list[Row]:
             (speedup.runtime, speedup.runtime_ci95) if dense else (speedup.compression, speedup.compression_ci95)
         )
         # What was trained on or stored in fewer bits has the dense model's runtime.
-        if ratio is not None and ratio > 0 and not (dense and record.fine_tuned) and (dense or record.method != "dense"):
+        if (
+            ratio is not None
+            and ratio > 0
+            and not (dense and record.fine_tuned)
+            and (dense or record.method != "dense")
+        ):
             low, high = ci95 or (None, None)
             row: Row = {"case": record.id, "method": record.method, "line": RUNTIME if dense else record.method}
             rows.append(row | {"ratio": ratio, "from": low, "to": high, "batch": record.latency_s.batch})
@@ -80,7 +90,10 @@ def draw_tickets(results: Results) -> list[Figure | Missing]:
     if not rows:
         return [Missing(key, title, "no lottery ticket was run")]
     starts = list(dict.fromkeys(str(row["start"]) for row in rows))
-    charts = [_tickets(name, [row for row in rows if row["against"] == name]) for name in dict.fromkeys(r["against"] for r in rows)]
+    charts = [
+        _tickets(name, [row for row in rows if row["against"] == name])
+        for name in dict.fromkeys(r["against"] for r in rows)
+    ]
     caption = (
         f"Differences of the accuracy, paired by seed, with 95% intervals. A ticket wins where its interval against dense "
         f"lies right of {MARGIN:g} below 0 (the thin line) and that against random right of 0; init and early are the "
