@@ -1,7 +1,8 @@
 """One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
 
 import ast
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,7 +25,9 @@ from gnn.shipped import Sizes, bit_widths_of, counted_weights, ship, sizes_of
 from gnn.source_code import source_sha256
 from gnn.tasks import GIVEN, TASKS, DataSource, Task, load_task
 from gnn.training import evaluate, fit, fit_with
-from gnn.training_settings import Recipe
+from gnn.training_settings import Recipe, TrainingSettings
+
+BRIEF_EPOCHS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +141,7 @@ class Trial:
 
     def initial(self, seed: int | None = None) -> nn.Module:
         """The model with the weights that its training begins with, drawn anew by the seed, or by another one."""
-        with deterministic(self.seed if seed is None else seed):
-            return self.entry.build_for(self.task).to(self.run_context.device)
+        return _initial(self.entry, self.task, self.seed if seed is None else seed, self.run_context.device)
 
     @cached_property
     def key(self) -> dict[str, object]:
@@ -232,6 +234,50 @@ class Trial:
             agreement=None if compressed.simulated is None else agreement(loaded, compressed.simulated, self.task),
             bit_widths=bit_widths_of(loaded, plain, self.task, self.case.precision),
         )
+
+
+def brief_training(case: Case, task: Task, base: nn.Module, *, seed: int, trains: bool) -> Callable[[], object]:
+    """Make a function that does a case's own training in brief: each part of it for `BRIEF_EPOCHS` epochs.
+
+    Every call is the same work. Nothing is read from the artifact store or kept there, and `base` stays as it is. What
+    does not train, such as pruning before fine-tuning, is done once, before the first call.
+
+    Args:
+        case: The case. Its own training is what its method trains, and its fine-tuning.
+        task: What is trained on.
+        base: The dense model.
+        seed: The seed of the trial.
+        trains: Whether the case has any training of its own; the dense model's is done in its place where it has not.
+    """
+    entry, device = MODELS[case.model], next(base.parameters()).device
+    recipe = entry.recipe_for(task)
+    recipe = Recipe(_in_brief(recipe.training), _in_brief(recipe.fine_tuning))
+
+    def initial(other_seed: int | None = None) -> nn.Module:
+        return _initial(entry, task, seed if other_seed is None else other_seed, device)
+
+    def method() -> Compressed:
+        context = TrainingContext(case.model, task, recipe, seed, initial, remember=lambda _what, build: build())
+        return compress(base, case.compression, context)
+
+    def tune(start: Compressed) -> object:
+        return fine_tune(copy.deepcopy(start.model), task, start.masks, recipe.fine_tuning, seed)
+
+    if not trains:
+        return lambda: fit(initial(), task, recipe.training, seed)
+    if not case.fine_tune:
+        return method
+    start = method()
+    return (lambda: tune(method())) if start.extra_training_s else (lambda: tune(start))
+
+
+def _in_brief(settings: TrainingSettings) -> TrainingSettings:
+    return replace(settings, epochs=BRIEF_EPOCHS, patience=BRIEF_EPOCHS, most_epochs=None)
+
+
+def _initial(entry: ModelEntry, task: Task, seed: int, device: torch.device | str) -> nn.Module:
+    with deterministic(seed):
+        return entry.build_for(task).to(device)
 
 
 def _sum(*seconds: float | None) -> float | None:

@@ -122,11 +122,15 @@ def lose_a_point(patch: pytest.MonkeyPatch) -> None:
 
 
 def forget_usage(patch: pytest.MonkeyPatch) -> None:
-    """Measure neither memory nor processor, as on a system that does not tell."""
-    from fixtures.memory import ProcessorUse  # noqa: PLC0415
+    """Measure no processor use of inference, as on a system that does not tell."""
+    from fixtures import resources  # noqa: PLC0415
 
-    nothing = ProcessorUse(cpu_percent=None, window_s=0.25)
-    patch.setattr("fixtures.measurement.measure_processor_use", lambda _: nothing)
+    measure = resources.measure_processor_use
+
+    def forgetful(function: Callable[[], object], **of_training: float) -> resources.ProcessorUse:
+        return measure(function, **of_training) if of_training else resources.ProcessorUse(None, window_s=0.25)
+
+    patch.setattr(resources, "measure_processor_use", forgetful)
 
 
 def before_record(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
@@ -169,11 +173,12 @@ def forbid_gpus(patch: pytest.MonkeyPatch) -> None:
 
 
 def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Compare latencies as briefly as possible; such ratios say nothing, so no rule is asked about them."""
+    """Compare latencies and train as briefly as possible; such ratios say nothing, so no rule is asked about them."""
     from fixtures import measurement  # noqa: PLC0415
     from fixtures.thresholds import Threshold  # noqa: PLC0415
 
     brief = measurement.BlockProtocol(warm_ups=0, calls=1, minimum_blocks=6, maximum_blocks=6)
+    patch.setattr("fixtures.resources.TRAINING_WINDOW_S", 0.01)
     patch.setattr(measurement, "FIRST_LOOK", dict.fromkeys(measurement.RATIOS, brief))
     patch.setattr("fixtures.timing_baseline.TimingBaseline.findings", lambda *_: [])
     check = Threshold.check
@@ -189,7 +194,8 @@ def invent_memory(patch: pytest.MonkeyPatch) -> None:
     from fixtures.memory_alone import MemoryAlone  # noqa: PLC0415
 
     measured = MemoryAlone(peak_rss_bytes=2, before_bytes=1, reason=None)
-    patch.setattr("fixtures.memory_alone.MemoryMeter.measure", lambda *_, **__: measured)
+    for name in ("measure", "measure_training"):
+        patch.setattr(f"fixtures.memory_alone.MemoryMeter.{name}", lambda *_, **__: measured)
 
 
 FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {

@@ -15,7 +15,8 @@ def test_what_a_system_lacks_is_null_with_its_reason(suite: Suite) -> None:
     assert record["memory_bytes"]["peak_rss"] is None
     assert "no /proc/self/status" in record["memory_bytes"]["reason"]
     assert record["cpu_percent"] is None
-    assert set(record["not_applicable"]) == {"instructions.ratio", "memory_bytes.peak_rss", "cpu_percent"}
+    of_both = {f"{of}{field}" for of in ("", "training_") for field in ("memory_bytes.peak_rss", "cpu_percent")}
+    assert set(record["not_applicable"]) == {"instructions.ratio", *of_both}
     assert "does not tell the CPU time" in record["not_applicable"]["cpu_percent"]
     assert record["energy_j"]["source"] == "estimate"
     assert "rapl: /sys/class/powercap: No such file" in record["energy_j"]["reason"]
