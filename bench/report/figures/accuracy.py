@@ -9,8 +9,8 @@ from bench.report.figures.settings import ACCURACY, METHODS, RATE, SPARSITY, TAB
 from fixtures.record import Record, Results
 
 DOTS = (
-    "Dots are seeds, marks their means with 95% intervals (Student's t); grey is what the paper reports. The accuracy of "
-    "links is their ROC-AUC."
+    "Dots are seeds, marks their means with 95% intervals (Student's t); grey is what the paper reports. Of links it "
+    "is the ROC-AUC."
 )
 
 

@@ -87,6 +87,8 @@ def curves(
     dash = altair.StrokeDash("curve:N", scale=dashes, legend=legend)
     shape = altair.Shape("curve:N", scale=shapes, legend=legend)
     color = altair.Color("method:N", scale=altair.Scale(domain=methods, range=[*map(colour, methods)]))
+    if len(methods) == 1:
+        color = color.legend(None)
 
     def panel(name: str) -> altair.LayerChart:
         shown = [point for point in points if point.panel == name]

@@ -34,9 +34,8 @@ def _front_of(task: str, models: Sequence[tuple[str, list[Record]]]) -> Figure:
     methods = [str(row["method"]) for of_model in rows.values() for row in of_model]
     color, shape = method_scales(methods)
     caption = (
-        "Filled, on the line and with their 95% intervals: cases that no other of the model beats in bytes and accuracy, "
-        "or in speed where they are off the line. Further to the left is smaller, further up more accurate; the dense "
-        "model is one of the cases."
+        "Filled and with their 95% intervals: cases that no other of the model beats in bytes, accuracy and speed; on "
+        "the line: in bytes and accuracy alone. Left is smaller, up more accurate; the dense model is one of the cases."
     )
     cells = [[name, *(row.get(header) for header in HEADERS[1:])] for name, found in rows.items() for row in found]
     styles = {"bytes": ",.0f", "accuracy": ".4f", "95% from": ".4f", "to": ".4f"}
@@ -75,7 +74,7 @@ def _panel(name: str, rows: Sequence[Row], color: altair.Color, shape: altair.Sh
         drawn(best, "from").mark_rule(opacity=0.6).encode(y2="to:Q", color=color),
         drawn(best).mark_point(filled=True, size=60, opacity=1).encode(**marks),
     ]
-    return altair.layer(*layers).properties(title=name, height=260)
+    return altair.LayerChart(layer=layers, title=name, height=260)
 
 
 def _stairs(best: Sequence[Row]) -> list[Row]:

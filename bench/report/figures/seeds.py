@@ -82,14 +82,22 @@ def _degrees(case: str, rows: list[dict[str, float]]) -> altair.LayerChart:
     size = altair.Size(
         "share:Q", scale=altair.Scale(domain=[0, 1], range=[0, 500]), legend=altair.Legend(title="share")
     )
-    circles = altair.Chart(inline([{"degree": row["in-degree"], **row} for row in rows])).mark_circle(opacity=0.6)
+    circles = altair.Chart(inline([{"degree": row["in-degree"], **row} for row in rows])).mark_circle(
+        opacity=0.6, color=colour("a2q")
+    )
     axis = altair.Axis(tickMinStep=1, format="d")
-    return altair.layer(
-        circles.encode(
-            x=x,
-            y=altair.Y("bits:Q", title="bits", scale=scale, axis=axis),
-            size=size,
-            tooltip=["degree:O", "bits:Q", "nodes:Q", "share:Q"],
-        ),
-        altair.Chart(inline(means)).mark_line(point=True).encode(x=x, y=altair.Y("mean:Q", title="bits", scale=scale)),
-    ).properties(title=case, height=180)
+    return altair.LayerChart(
+        layer=[
+            circles.encode(
+                x=x,
+                y=altair.Y("bits:Q", title="bits", scale=scale, axis=axis),
+                size=size,
+                tooltip=["degree:O", "bits:Q", "nodes:Q", "share:Q"],
+            ),
+            altair.Chart(inline(means))
+            .mark_line(color=colour("a2q"), strokeWidth=1.5)
+            .encode(x=x, y=altair.Y("mean:Q", title="bits", scale=scale)),
+        ],
+        title=case,
+        height=180,
+    )
