@@ -85,15 +85,13 @@ def test_a_picture_is_small_whole_and_without_ids_styles_or_scripts(figures: dic
         svg = ElementTree.fromstring(figure.svg(background="transparent"))  # noqa: S314
         assert svg.get("aria-label") == figure.title
         names = {element.tag.rpartition("}")[2] for element in svg.iter()}
-        assert names <= {"svg", "g", "path", "line", "text", "tspan", "rect", "defs", "linearGradient", "stop"}, (
-            figure.key
-        )
+        assert names <= {"svg", "g", "path", "line", "text", "tspan", "rect"}, figure.key
         assert not [element for element in svg.iter() if element.get("id") or element.get("style")]
 
 
-@pytest.mark.parametrize(("width", "columns"), [(350, 1), (PICTURE_WIDTH, 2), (1400, 4)])
+@pytest.mark.parametrize(("width", "columns"), [(350, 1), (PICTURE_WIDTH, 2), (1400, 2)])
 def test_panels_wrap_and_fill_the_width(figures: dict[str, Figure], width: int, columns: int) -> None:
-    spec = figures["figure-3"].spec(width)
+    spec = figures["figure-7" if columns == 1 else "seeds"].spec(width)
     assert spec["columns"] == columns
     taken = columns * (spec["concat"][0]["width"] + spec["usermeta"]["margin"])
     assert width - columns < taken <= width

@@ -100,7 +100,7 @@ def _layers(name: str, records: list[Record]) -> altair.LayerChart:
         y=altair.Y("layer:N", sort=layers, title=None, axis=altair.Axis(minExtent=130, labelLimit=130)),
     )
     ramp = altair.Scale(domain=[0, 1], range=[*RAMP])
-    legend = altair.Legend(title="sparsity asked of the model", gradientLength=160)
+    legend = altair.Legend(title="sparsity asked of the model", type="symbol", values=[0.1, 0.3, 0.5, 0.7, 0.9])
     return altair.LayerChart(
         layer=[
             base.mark_line(color="currentColor", opacity=0.3).encode(detail="layer:N"),

@@ -87,7 +87,7 @@ def logarithmic(values: Sequence[float], form: str = "~s") -> dict[str, Any]:
     ticks = [part * 10.0**decade for decade in range(first, last + 1) for part in within]
     shown = [tick for tick in ticks if min(values) <= tick <= max(values)]
     return {
-        "scale": altair.Scale(type="log", nice=False, padding=8),
+        "scale": altair.Scale(type="log", domain=[min(values), max(values)], nice=False, padding=8),
         "axis": altair.Axis(values=shown or [min(values)], format=form),
     }
 
