@@ -21,6 +21,7 @@ PICTURE_SCALE = 2
 LEGENDS = {"top": {"direction": "vertical", "anchor": "start", "margin": 6}}
 # What Vega writes for its own events and for readers of single marks; the whole picture has one name here.
 LEFT_OUT = re.compile(r"role|aria-.*|class|pointer-events|font-family|stroke-miterlimit")
+INHERITED = ("fill", "fill-opacity", "stroke", "stroke-opacity", "font-size", "font-weight", "text-anchor")
 SHORTER = re.compile(r"-?\d+\.\d{2,}(?:e-\d+)?")
 
 
@@ -92,19 +93,32 @@ Draw = Callable[[Results], list[Figure | Missing]]
 def _shortened(svg: str, title: str) -> str:
     """The same picture in a third of the bytes, under a name that is read out."""
     root = ElementTree.fromstring(svg)  # noqa: S314  (written by vl-convert just now)
-    for element in root.iter():
-        for child in [child for child in element if _invisible(child)]:
-            element.remove(child)
-        for name, value in list(element.attrib.items()):
-            if LEFT_OUT.fullmatch(name) or (name in ("opacity", "stroke-width") and value == "1"):
-                del element.attrib[name]
-            elif name in ("d", "transform", "x2", "y2", "width", "height"):
-                element.set(name, SHORTER.sub(lambda number: f"{float(number[0]):.1f}", value))
+    _shorten(root)
     root.attrib |= {"role": "img", "aria-label": title, "font-family": "system-ui, sans-serif"}
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def _shorten(element: ElementTree.Element) -> None:
+    """Leave out what is not seen, round coordinates, and give a group what all of its parts share."""
+    for child in list(element):
+        _shorten(child)
+        if _invisible(child):
+            element.remove(child)
+    for name, value in list(element.attrib.items()):
+        if LEFT_OUT.fullmatch(name) or (name in ("opacity", "stroke-width") and value == "1"):
+            del element.attrib[name]
+        elif name in ("d", "transform", "x2", "y2", "width", "height"):
+            element.set(name, SHORTER.sub(lambda number: f"{float(number[0]):.1f}", value))
+    for name in INHERITED if len(element) else ():
+        values = {child.get(name) for child in element}
+        if len(values) == 1 and (value := values.pop()) is not None:
+            element.set(name, value)
+            for child in element:
+                del child.attrib[name]
+
+
 def _invisible(element: ElementTree.Element) -> bool:
-    shown = element.get("fill") or element.get("stroke")
-    return element.get("display") == "none" or ("background" in element.get("class", "") and not shown)
+    empty = element.tag == f"{{{SVG}}}g" and not len(element)
+    unpainted = element.tag == f"{{{SVG}}}path" and not (element.get("fill") or element.get("stroke"))
+    return empty or unpainted or element.get("display") == "none"

@@ -7,8 +7,6 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
-from bench.matrix import TABLE
-
 MODELS = Path(__file__).with_name("reported.csv")
 COMPRESSION = Path(__file__).with_name("reported_compression.csv")
 QUANTIZATION = Path(__file__).with_name("reported_quantization.csv")
@@ -93,18 +91,6 @@ def read_reported_quantization() -> tuple[Reported, ...]:
     A row is one such as bbbp.gin.qat.int8: the paper does not say which variant it shows.
     """
     return _read(QUANTIZATION)
-
-
-def reported_accuracies(table: str, case_model: str, method: str, setting: str) -> dict[float, float]:
-    """The accuracies of a table for a model and a method, by a setting such as "sparsity" or "rate"."""
-    cases = {row.case.id: row.case for row in TABLE}
-    of_table = [entry for entry in read_reported_compression() if (entry.table, entry.metric) == (table, "accuracy")]
-    return {
-        getattr(case.compression, setting): entry.value
-        for entry in of_table
-        if (case := cases[entry.row]).compression.method == method
-        if f"{case.task}.{case.model}" == case_model and entry.value is not None
-    }
 
 
 @cache

@@ -74,7 +74,8 @@ def opened(browser: Any, index: Path) -> Iterator[Opened]:  # noqa: ANN401
 
 
 def test_all_cases_of_the_paper_are_one_file_under_three_megabytes_that_asks_nobody(
-    browser: Any, tmp_path: Path  # noqa: ANN401
+    browser: Any,
+    tmp_path: Path,  # noqa: ANN401
 ) -> None:
     index = written(page_of(made_up_run("paper")), tmp_path)
     opened = Opened(browser, index.as_uri(), viewport={"width": WIDE, "height": 900})
@@ -160,7 +161,9 @@ def test_sliders_answer_to_arrows_and_every_answer_keeps_the_limit(opened: Opene
     page.keyboard.press("Home")
     page.locator("#advice-drop").focus()
     page.keyboard.press("Home")
-    assert "No file of" in page.locator("#advice-sentence").inner_text() or page.locator("#advice-table tbody tr").count()
+    assert (
+        "No file of" in page.locator("#advice-sentence").inner_text() or page.locator("#advice-table tbody tr").count()
+    )
 
 
 def test_split_it_keeps_a_policy_without_inline_scripts(browser: Any, page: Page, tmp_path: Path) -> None:  # noqa: ANN401

@@ -14,7 +14,6 @@ from bench.report.reported import (
     read_reasons,
     read_reported,
     read_reported_compression,
-    reported_accuracies,
 )
 from gnn.case import Case
 from gnn.compression import L2, Dense, FineGrained, GlobalMagnitude
@@ -123,9 +122,3 @@ def test_a_row_of_the_file_is_read() -> None:
 )
 def test_a_value_is_shown_with_its_deviation_or_as_its_text(changes: dict[str, object], shown: str) -> None:
     assert replace(ENTRY, **changes).formatted(".2f") == shown
-
-
-def test_accuracies_are_found_by_the_setting_of_their_case() -> None:
-    assert reported_accuracies("10", "cora-node.spline", "global", "sparsity")[0.9] == 0.89
-    assert sorted(reported_accuracies("12", "bbbp.gnnnet", "fine-grained", "sparsity")) == SPARSITIES
-    assert sorted(reported_accuracies("17", "proteins.hgpsl", "l2", "rate")) == RATES

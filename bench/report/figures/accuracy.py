@@ -9,8 +9,8 @@ from bench.report.figures.settings import ACCURACY, METHODS, RATE, SPARSITY, TAB
 from fixtures.record import Record, Results
 
 DOTS = (
-    "Dots are seeds, marks their means with 95% intervals (Student's t); grey is what the paper reports. The accuracy of "
-    "links is their ROC-AUC."
+    "Dots are seeds, marks their means with 95% intervals (Student's t); grey is what the paper reports. Of links it "
+    "is the ROC-AUC."
 )
 
 
@@ -31,12 +31,16 @@ def draw_accuracy(results: Results) -> list[Figure | Missing]:
     if not points:
         return [Missing(key, title, "no case of global or of fine-grained pruning was run")]
     caption = f"Sparsity 0 is the dense model; beside fine-tuned models it is trained on for as long. {DOTS}"
-    return [Figure(key, title, caption, curves(points, SPARSITY, ACCURACY), curve_table(key, title, points, "sparsity"))]
+    return [
+        Figure(key, title, caption, curves(points, SPARSITY, ACCURACY), curve_table(key, title, points, "sparsity"))
+    ]
 
 
 def _pruned(records: Sequence[Record], method: str, panel: str, *, tuned: bool) -> list[Point]:
     return [
-        accuracy_point(record, panel, TUNED[tuned], record.settings.get("sparsity", 0.0), method=method, dashed=not tuned)
+        accuracy_point(
+            record, panel, TUNED[tuned], record.settings.get("sparsity", 0.0), method=method, dashed=not tuned
+        )
         for record in of_method(records, method, tuned=tuned)
     ]
 

@@ -18,6 +18,7 @@ from gnn.case import Case
 # Of the curves of a panel, in the order in which they are given.
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 SOLID, DASHED = [1, 0], [4, 3]
+TOLD = ["case:N", "curve:N", altair.Tooltip("y:Q", title="value"), altair.Tooltip("std:Q", title="± std"), "seeds:Q"]
 OURS = f"datum.method != '{PAPER}'"
 
 
@@ -38,7 +39,9 @@ class Point:
     dashed: bool = False
 
 
-def accuracy_point(record: Record, panel: str, curve: str, x: float, *, method: str = "", dashed: bool = False) -> Point:
+def accuracy_point(
+    record: Record, panel: str, curve: str, x: float, *, method: str = "", dashed: bool = False
+) -> Point:
     """The accuracy of a case over its seeds, with the 95% interval of its mean by Student's t."""
     accuracy = record.accuracy
     numbers = accuracy.mean, accuracy.std, interval(accuracy.values), accuracy.values
@@ -69,7 +72,9 @@ def _reported(table: str, metric: str) -> list[tuple[Case, float, float | None]]
     return [(cases[entry.row], entry.value, entry.std) for entry in entries if entry.value is not None]
 
 
-def curves(points: Sequence[Point], x: Mapping[str, Any], y: Mapping[str, Any], height: int = 170) -> altair.ConcatChart:
+def curves(
+    points: Sequence[Point], x: Mapping[str, Any], y: Mapping[str, Any], height: int = 170
+) -> altair.ConcatChart:
     """The curves of all points, one panel for each name of a panel; `x` and `y` are what altair knows of the axes."""
     methods = list(dict.fromkeys(point.method for point in points))
     names = list(dict.fromkeys(point.curve for point in points))
@@ -82,6 +87,8 @@ def curves(points: Sequence[Point], x: Mapping[str, Any], y: Mapping[str, Any], 
     dash = altair.StrokeDash("curve:N", scale=dashes, legend=legend)
     shape = altair.Shape("curve:N", scale=shapes, legend=legend)
     color = altair.Color("method:N", scale=altair.Scale(domain=methods, range=[*map(colour, methods)]))
+    if len(methods) == 1:
+        color = color.legend(None)
 
     def panel(name: str) -> altair.LayerChart:
         shown = [point for point in points if point.panel == name]
@@ -89,34 +96,35 @@ def curves(points: Sequence[Point], x: Mapping[str, Any], y: Mapping[str, Any], 
         marks = base.mark_point(filled=True, size=30, opacity=1).transform_filter(OURS)
         layers = [
             base.mark_line(strokeWidth=1.5).encode(strokeDash=dash),
-            marks.encode(shape=shape, tooltip=["case:N", "curve:N", "value:N", "seeds:Q"]),
+            marks.encode(shape=shape, tooltip=TOLD),
         ]
         if any(point.ci95 for point in shown):
             layers.insert(1, base.mark_rule().encode(y="low:Q", y2="high:Q"))
         if any(point.seeds for point in shown):
             layers.insert(0, _dots(max(len(point.seeds) for point in shown)))
         panel = altair.layer(*layers, data=inline([_datum(point) for point in shown]))
-        return panel.encode(x=altair.X("x", **x), y=altair.Y("y:Q", **y), color=color).properties(title=name, height=height)
+        return panel.encode(x=altair.X("x", **x), y=altair.Y("y:Q", **y), color=color).properties(
+            title=name, height=height
+        )
 
     return panels([panel(name) for name in dict.fromkeys(point.panel for point in points)], [*methods, *told])
 
 
 def _dots(seeds: int) -> altair.Chart:
     """The value of every seed: a line that is broken after each point is a dot there, and all of them are one mark."""
-    dots = altair.Chart().mark_line(strokeCap="round", strokeWidth=4, opacity=0.35, invalid="break-paths-show-path-domains")
+    dots = altair.Chart().mark_line(
+        strokeCap="round", strokeWidth=4, opacity=0.35, invalid="break-paths-show-path-domains"
+    )
     folded = dots.transform_fold([part for seed in range(seeds) for part in (f"s{seed}", "none")], as_=["seed", "each"])
     return folded.encode(y="each:Q", detail="curve:N", order=altair.value(0))
 
 
 def _datum(point: Point) -> dict[str, Cell]:
-    """What is drawn of a point, and told of it."""
+    """What is drawn of a point, and told of it; nothing is told of the paper's."""
     low, high = point.ci95 or (None, None)
-    std = "" if point.std is None else f" ± {point.std:.3g}"
-    told: dict[str, Cell] = {"case": point.case, "method": point.method, "curve": point.curve}
-    told |= {"value": f"{point.y:.5g}{std}", "seeds": len(point.seeds) or None}
-    return told | {"x": point.x, "y": point.y, "low": low, "high": high} | {
-        f"s{seed}": value for seed, value in enumerate(point.seeds)
-    }
+    told = {} if point.method == PAPER else {"case": point.case, "std": point.std, "seeds": len(point.seeds) or None}
+    drawn = {"method": point.method, "curve": point.curve, "x": point.x, "y": point.y, "low": low, "high": high}
+    return told | drawn | {f"s{seed}": value for seed, value in enumerate(point.seeds)}
 
 
 def curve_table(key: str, title: str, points: Sequence[Point], setting: str, notes: Sequence[str] = ()) -> Table:

@@ -34,14 +34,15 @@ def _front_of(task: str, models: Sequence[tuple[str, list[Record]]]) -> Figure:
     methods = [str(row["method"]) for of_model in rows.values() for row in of_model]
     color, shape = method_scales(methods)
     caption = (
-        "Filled, on the line and with their 95% intervals: cases that no other of the model beats in bytes and accuracy, "
-        "or in speed where they are off the line. Further to the left is smaller, further up more accurate; the dense "
-        "model is one of the cases."
+        "Filled and with their 95% intervals: cases that no other of the model beats in bytes, accuracy and speed; on "
+        "the line: in bytes and accuracy alone. Left is smaller, up more accurate; the dense model is one of the cases."
     )
     cells = [[name, *(row.get(header) for header in HEADERS[1:])] for name, found in rows.items() for row in found]
     styles = {"bytes": ",.0f", "accuracy": ".4f", "95% from": ".4f", "to": ".4f"}
     charts = [_panel(name, found, color, shape) for name, found in rows.items()]
-    return Figure(key, title, caption, panels(charts, methods, width=290), Table(key, title, HEADERS, cells, styles=styles))
+    return Figure(
+        key, title, caption, panels(charts, methods, width=290), Table(key, title, HEADERS, cells, styles=styles)
+    )
 
 
 def _rows(records: Sequence[Record]) -> list[Row]:
@@ -59,7 +60,9 @@ def _panel(name: str, rows: Sequence[Row], color: altair.Color, shape: altair.Sh
     x = altair.X("bytes:Q", title="bytes of the file", **logarithmic([row["bytes"] for row in rows]))
 
     def drawn(shown: Sequence[Row], value: str = "accuracy") -> altair.Chart:
-        renamed = [{key.removeprefix("95% "): cell for key, cell in row.items() if key != "on the front"} for row in shown]
+        renamed = [
+            {key.removeprefix("95% "): cell for key, cell in row.items() if key != "on the front"} for row in shown
+        ]
         return altair.Chart(inline(renamed)).encode(x=x, y=altair.Y(f"{value}:Q", **ACCURACY))
 
     best, rest = ([row for row in rows if row["on the front"] == answer] for answer in ("yes", "no"))
@@ -71,7 +74,7 @@ def _panel(name: str, rows: Sequence[Row], color: altair.Color, shape: altair.Sh
         drawn(best, "from").mark_rule(opacity=0.6).encode(y2="to:Q", color=color),
         drawn(best).mark_point(filled=True, size=60, opacity=1).encode(**marks),
     ]
-    return altair.layer(*layers).properties(title=name, height=260)
+    return altair.LayerChart(layer=layers, title=name, height=260)
 
 
 def _stairs(best: Sequence[Row]) -> list[Row]:
@@ -107,7 +110,9 @@ def draw_sizes(results: Results) -> list[Figure | Missing]:
             ]
     if not points:
         return [Missing(key, title, "no case of global pruning without fine-tuning was run")]
-    caption = "Global pruning without fine-tuning, weights stored in FP32, against the dense model as torch.save writes it."
+    caption = (
+        "Global pruning without fine-tuning, weights stored in FP32, against the dense model as torch.save writes it."
+    )
     y = {"title": "times smaller", **logarithmic([point.y for point in points], "~g")}
     table = curve_table(key, title, points, "sparsity")
     return [Figure(key, title, caption, curves(points, SPARSITY, y), table)]

@@ -28,8 +28,8 @@ def draw_histograms(results: Results) -> list[Figure | Missing]:
     case = min(chosen, key=lambda r: (r.model != PAPERS_MODEL, abs(r.settings["sparsity"] - PAPERS_SPARSITY)))
     rows = [[layer, *bin_] for layer, counts in case.weight_histograms.items() for bin_ in _bins(counts)]
     caption = (
-        f"{case.id}, seed {case.seeds[0]}. The axis of weights ends at the largest weight of the layer; exact zeros are "
-        "counted in the titles."
+        f"{case.id}, seed {case.seeds[0]}. The axis ends at the largest weight of the layer; exact zeros are in the "
+        "titles."
     )
     table = Table("figure-1", title, ["layer", "weight from", BEFORE, AFTER], rows, styles={"weight from": ".4g"})
     charts = [_histogram(layer, counts) for layer, counts in case.weight_histograms.items()]
@@ -58,10 +58,14 @@ def _histogram(layer: str, counts: WeightHistogram) -> altair.LayerChart:
 
     weights = sum(counts.before) + counts.zeros_before
     title = [layer, f"{counts.zeros_after / weights:.0%} of {weights:,} are zero"]
-    return altair.layer(
-        stage(AFTER, 2).mark_area(interpolate="step-after", opacity=0.6),
-        stage(BEFORE, 1).mark_line(interpolate="step-after", strokeWidth=1.5),
-    ).properties(title=title, height=120)
+    return altair.LayerChart(
+        layer=[
+            stage(AFTER, 2).mark_area(interpolate="step-after", opacity=0.6),
+            stage(BEFORE, 1).mark_line(interpolate="step-after", strokeWidth=1.5),
+        ],
+        title=title,
+        height=120,
+    )
 
 
 @draws
@@ -96,10 +100,15 @@ def _layers(name: str, records: list[Record]) -> altair.LayerChart:
         y=altair.Y("layer:N", sort=layers, title=None, axis=altair.Axis(minExtent=130, labelLimit=130)),
     )
     ramp = altair.Scale(domain=[0, 1], range=[*RAMP])
-    legend = altair.Legend(title="sparsity asked of the model", gradientLength=160)
-    return altair.layer(
-        base.mark_line(color="currentColor", opacity=0.3).encode(detail="layer:N"),
-        base.mark_point(filled=True, size=50, opacity=1).encode(
-            color=altair.Color("asked:Q", scale=ramp, legend=legend), tooltip=["case:N", "layer:N", "asked:Q", "zeros:Q"]
-        ),
-    ).properties(title=name, height=24 * len(layers))
+    legend = altair.Legend(title="sparsity asked of the model", type="symbol", values=[0.1, 0.3, 0.5, 0.7, 0.9])
+    return altair.LayerChart(
+        layer=[
+            base.mark_line(color="currentColor", opacity=0.3).encode(detail="layer:N"),
+            base.mark_point(filled=True, size=50, opacity=1).encode(
+                color=altair.Color("asked:Q", scale=ramp, legend=legend),
+                tooltip=["case:N", "layer:N", "asked:Q", "zeros:Q"],
+            ),
+        ],
+        title=name,
+        height=24 * len(layers),
+    )

@@ -15,8 +15,8 @@ from fixtures.energy import Energy
 from fixtures.record import Record, Results
 
 NOT_THE_SAME = (
-    "The paper measured its whole machine for seconds; ours is this process, for one pass and for all training that led "
-    "to the model."
+    "The paper measured its whole machine for seconds; ours is this process alone. Energy of training is that of all "
+    "training that led to the model, CPU and memory of training are those of some epochs of the case itself."
 )
 
 
@@ -38,8 +38,8 @@ def _joules(phase: str, energy: Energy) -> dict[str, float | None]:
 
 
 def _memory(record: Record) -> dict[str, float | None]:
-    peak = record.memory_bytes.peak_rss
-    return {"one pass": peak and peak / 1e6}
+    peaks = {"one pass": record.memory_bytes.peak_rss, "training": record.training_memory_bytes.peak_rss}
+    return {phase: None if peak is None else peak / 1e6 for phase, peak in peaks.items()}
 
 
 def _energy(record: Record) -> dict[str, float | None]:
@@ -47,7 +47,7 @@ def _energy(record: Record) -> dict[str, float | None]:
 
 
 def _processor(record: Record) -> dict[str, float | None]:
-    return {"one pass": record.cpu_percent}
+    return {"one pass": record.cpu_percent, "training": record.training_cpu_percent}
 
 
 RESOURCES = {
@@ -103,9 +103,7 @@ def draw_over_rates(results: Results) -> list[Figure | Missing]:
     return figures
 
 
-def _points(  # noqa: PLR0917
-    resource: Resource, case: Record, panel: str, method: str, setting: str, tuned: str = ""
-) -> list[Point]:
+def _points(resource: Resource, case: Record, panel: str, method: str, setting: str, tuned: str = "") -> list[Point]:
     x, dashed = case.settings.get(setting, 0.0), tuned == TUNED[False]
     return [
         Point(panel, case.id, method, f"{phase}, {tuned}" if tuned else phase, phase, x, value, dashed=dashed)
@@ -126,7 +124,7 @@ def _figure(
     y = logarithmic([point.y for point in points], "~g") if resource.logarithmic else linear
     y["title"] = f"{resource.name.lower()} ({resource.unit})".replace("cpu", "CPU")
     caption = f"{_moved(points)} {NOT_THE_SAME}"
-    return Figure(key, title, caption, curves(points, x, y), curve_table(key, title, points, setting))
+    return Figure(key, title, caption, curves(points, x, y, height=120), curve_table(key, title, points, setting))
 
 
 def _moved(points: Sequence[Point]) -> str:

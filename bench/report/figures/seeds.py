@@ -61,7 +61,9 @@ def draw_degrees(results: Results) -> list[Figure | Missing]:
     }
     if not rows:
         return [Missing(key, title, "no case gave nodes bits of their own (A2Q does)")]
-    caption = "A circle's area is the share of the nodes of this in-degree that have so many bits; the line is their mean."
+    caption = (
+        "A circle's area is the share of the nodes of this in-degree that have so many bits; the line is their mean."
+    )
     headers = ["case", "in-degree", "bits", "nodes", "share"]
     cells = [[case, *(row[header] for header in headers[1:])] for case, found in rows.items() for row in found]
     table = Table(key, title, headers, sorted(cells), styles={"nodes": ",d", "share": ".3f"})
@@ -72,13 +74,30 @@ def draw_degrees(results: Results) -> list[Figure | Missing]:
 def _degrees(case: str, rows: list[dict[str, float]]) -> altair.LayerChart:
     degrees = sorted({row["in-degree"] for row in rows})
     of_degree = {degree: [row for row in rows if row["in-degree"] == degree] for degree in degrees}
-    means = [{"degree": degree, "mean": sum(r["bits"] * r["share"] for r in found)} for degree, found in of_degree.items()]
+    means = [
+        {"degree": degree, "mean": sum(r["bits"] * r["share"] for r in found)} for degree, found in of_degree.items()
+    ]
     x = altair.X("degree:O", title="in-degree", axis=altair.Axis(labelAngle=0, labelOverlap=True))
     scale = altair.Scale(zero=False, padding=14)
-    size = altair.Size("share:Q", scale=altair.Scale(domain=[0, 1], range=[0, 500]), legend=altair.Legend(title="share"))
-    circles = altair.Chart(inline([{"degree": row["in-degree"], **row} for row in rows])).mark_circle(opacity=0.6)
+    size = altair.Size(
+        "share:Q", scale=altair.Scale(domain=[0, 1], range=[0, 500]), legend=altair.Legend(title="share")
+    )
+    circles = altair.Chart(inline([{"degree": row["in-degree"], **row} for row in rows])).mark_circle(
+        opacity=0.6, color=colour("a2q")
+    )
     axis = altair.Axis(tickMinStep=1, format="d")
-    return altair.layer(
-        circles.encode(x=x, y=altair.Y("bits:Q", title="bits", scale=scale, axis=axis), size=size, tooltip=["degree:O", "bits:Q", "nodes:Q", "share:Q"]),
-        altair.Chart(inline(means)).mark_line(point=True).encode(x=x, y=altair.Y("mean:Q", title="bits", scale=scale)),
-    ).properties(title=case, height=180)
+    return altair.LayerChart(
+        layer=[
+            circles.encode(
+                x=x,
+                y=altair.Y("bits:Q", title="bits", scale=scale, axis=axis),
+                size=size,
+                tooltip=["degree:O", "bits:Q", "nodes:Q", "share:Q"],
+            ),
+            altair.Chart(inline(means))
+            .mark_line(color=colour("a2q"), strokeWidth=1.5)
+            .encode(x=x, y=altair.Y("mean:Q", title="bits", scale=scale)),
+        ],
+        title=case,
+        height=180,
+    )

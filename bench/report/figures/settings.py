@@ -28,7 +28,7 @@ RATE: dict[str, Any] = {
 ACCURACY: dict[str, Any] = {
     "title": "test accuracy",
     "scale": altair.Scale(zero=False, padding=6),
-    "axis": altair.Axis(format=".2f", tickCount=5),
+    "axis": altair.Axis(format=".3~f", tickCount=5),
 }
 
 

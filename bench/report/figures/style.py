@@ -53,7 +53,7 @@ CONFIG: dict[str, Any] = {
 
 def inline(rows: Sequence[Mapping[str, Cell]]) -> altair.InlineData:
     """Data in a chart: every name once, and numbers in the five digits that a picture needs."""
-    headers = list(dict.fromkeys(name for row in rows for name in row))
+    headers = list(dict.fromkeys(name for row in rows for name, cell in row.items() if cell is not None))
     cells = [[_rounded(row.get(name)) for name in headers] for row in rows]
     texts = {name for row in rows for name, value in row.items() if isinstance(value, str)}
     # Without a type, an empty cell would be an empty text, which Vega draws at 0.
@@ -87,13 +87,17 @@ def logarithmic(values: Sequence[float], form: str = "~s") -> dict[str, Any]:
     ticks = [part * 10.0**decade for decade in range(first, last + 1) for part in within]
     shown = [tick for tick in ticks if min(values) <= tick <= max(values)]
     return {
-        "scale": altair.Scale(type="log", nice=False, padding=8),
+        "scale": altair.Scale(type="log", domain=[min(values), max(values)], nice=False, padding=8),
         "axis": altair.Axis(values=shown or [min(values)], format=form),
     }
 
 
 def panels(
-    charts: Sequence[altair.Chart | altair.LayerChart], labels: Iterable[str] = (), *, margin: int = 66, width: int = 250
+    charts: Sequence[altair.LayerChart],
+    labels: Iterable[str] = (),
+    *,
+    margin: int = 66,
+    width: int = 250,
 ) -> altair.ConcatChart:
     """Charts side by side, in as many columns as fit.
 
