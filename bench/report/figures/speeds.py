@@ -57,7 +57,10 @@ def _speed_up(record: Record) -> Row | None:
 
 
 def _speeds(name: str, rows: Sequence[Row], color: altair.Color) -> altair.LayerChart:
-    x = {"title": "times faster", **logarithmic([*SEEN, *(row["ratio"] for row in rows)], "~g")}
+    found = [
+        value for row in rows for value in map(row.get, ("ratio", "from", "to")) if value is not None and value > 0
+    ]
+    x = {"title": "times faster", **logarithmic([*SEEN, *found], "~g")}
     y = altair.Y("line:N", title=None, axis=altair.Axis(minExtent=130, labelLimit=130))
     shown = [{key: cell for key, cell in row.items() if key not in ("panel", "batch")} for row in rows]
     base = altair.Chart(inline(shown)).encode(y=y, color=color)
