@@ -14,8 +14,6 @@ import tempfile
 import traceback
 from typing import Any
 
-import torch_geometric  # noqa: F401  (for the forks)
-
 import gnn.case  # noqa: F401  (for the forks)
 
 

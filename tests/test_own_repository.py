@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import gnn
+from fixtures.memory_alone import STATUS
 from gnn.models import build_model
 from tests.installed import PLUGIN, ROOT, run
 from tests.test_documentation import blocks
@@ -48,6 +49,14 @@ def test_mine(case, judge):
 @gnn.cases(OTHER, "gcn", Columns(0.0 if FAULT else 0.25), seeds=1)
 def test_method(case, judge):
     judge(case)
+"""
+# Starting the server of processes in which memory is measured takes as long as all that these runs are about.
+SPARED = """
+def pytest_configure():
+    from {package} import memory_alone
+
+    found = memory_alone.MemoryAlone(peak_rss_bytes=2, before_bytes=1, reason=None)
+    memory_alone.MemoryMeter.measure = lambda *_, **__: found
 """
 BROKEN = "import nowhere_to_be_found\n"
 BAD = """
@@ -99,7 +108,7 @@ def repository(tmp_path: Path) -> Path:
     """Somebody's repository in git, with the model, the data, the method and the rule of the examples."""
     for name in ("my_package.py", "extend.py"):
         shutil.copyfile(EXAMPLES / name, tmp_path / name)
-    (tmp_path / "conftest.py").write_text(PLUGIN)
+    (tmp_path / "conftest.py").write_text(PLUGIN + SPARED.format(package="pytest_gnn"))
     (tmp_path / "test_mine.py").write_text(TESTS)
     (tmp_path / ".gitignore").write_text("*\n!*.py\n!snapshots/*\n")
     who = ("-c", "user.name=A", "-c", "user.email=a@b.c")
@@ -112,7 +121,8 @@ def run_tests(folder: Path, installed: Path | None, *arguments: str, **variables
     """The exit status and what is printed of a run of somebody's tests, with what is installed or from a clone."""
     paths = os.pathsep.join(map(str, (installed or ROOT, folder)))
     plugin = () if installed else ("-p", "fixtures.plugin")
-    (folder / "conftest.py").write_text(PLUGIN if installed else "")
+    if not installed:
+        (folder / "conftest.py").write_text(SPARED.format(package="fixtures"))
     options = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", *arguments)
     done = run(paths, folder, "-m", "pytest", *plugin, *options, **variables)
     return done.returncode, done.stdout + done.stderr
@@ -169,12 +179,16 @@ def test_readme_puts_a_model_under_the_gate_in_ten_lines_which_the_action_runs(i
     script = re.findall(r"^ {6}run: \|\n((?: {8}.*\n)+)", (ROOT / "action.yml").read_text(), re.MULTILINE)[-1]
     variables = {"PATHS": "test_mine.py", "PROFILE": "quick", "GATE": "enforce", "RUNNER_TEMP": str(tmp_path)}
     variables |= {"GITHUB_OUTPUT": str(tmp_path / "output"), "PYTEST_ADDOPTS": "--seeds 1"}
+    variables |= {"PYTEST_XDIST_AUTO_NUM_WORKERS": "1"}
     program = f"{installed.parents[2] / 'bin'}{os.pathsep}{os.environ['PATH']}"
     code = f"import subprocess; raise SystemExit(subprocess.run(['bash', '-ec', {script!r}]).returncode)"
     done = run(installed, tmp_path, "-c", code, PATH=program, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout.splitlines()[-1]
-    assert len(json.loads((tmp_path / "results.json").read_text())["cases"]) == 3
+    records = json.loads((tmp_path / "results.json").read_text())["cases"]
+    assert len(records) == 3
+    for record in records:
+        assert (record["memory_bytes"]["peak_rss"] is None) != STATUS.exists(), record["memory_bytes"]
 
 
 @pytest.mark.parametrize("name", ["compress_my_model.py", "deploy.py"])
