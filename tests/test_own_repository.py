@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,9 @@ def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(
 
     # As a process that nobody has prepared, with all that is measured.
     command = ("-m", "pytest", *OPTIONS, "test_mine.py", "--results", "results.json")
-    done = run(installed, repository, *command, PYTHONPATH=paths, WITH_MEMORY="yes")
+    # The name of a server's socket may have 107 characters.
+    with tempfile.TemporaryDirectory() as short:
+        done = run(installed, repository, *command, PYTHONPATH=paths, TMPDIR=short, WITH_MEMORY="yes")
     shown = done.stdout + done.stderr
     assert done.returncode == 0, shown
     assert "GREEN under --gate enforce: 5 cases (" in shown
