@@ -1,12 +1,14 @@
 """What unit tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.installed import build_and_install, site_of
+from tests.forked_commands import Run
+from tests.installed import build_and_install, in_forks, site_of
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def installed(wheel: Path) -> Path:
     """The folder of a venv that the wheel is installed in, and nothing else."""
     return site_of(wheel.parent)
+
+
+@pytest.fixture(scope="session")
+def run_installed(installed: Path) -> Iterator[Run]:
+    """Runs modules as somebody who has installed the wheel does; see `tests.installed.in_forks`."""
+    with in_forks(installed) as run:
+        yield run
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,18 @@
 """The wheel as somebody has it: built once for all workers, installed in a venv of its own, used from elsewhere."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 from venv import EnvBuilder
 
 from filelock import FileLock
+
+from tests.forked_commands import Run, forks
 
 ROOT = Path(__file__).parents[1]
 BUILT_FROM = ("gnn", "fixtures", "pyproject.toml", "README.md", "LICENSE")
@@ -48,14 +52,31 @@ def site_of(folder: Path) -> Path:
     return site
 
 
-def run(paths: object, folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A process of Python in somebody else's folder, which finds this project only where `paths` say.
+def own_environment() -> dict[str, str]:
+    """The variables of this process without those that are for it alone."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
 
-    It is that of the venv where the first of the paths is the one that the wheel is installed in.
-    """
-    first = Path(str(paths).partition(os.pathsep)[0])
-    python = Path(os.path.normpath(first / ".." / ".." / ".." / "bin" / "python"))
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
-    environment = {**own, "PYTHONPATH": str(paths), "TMPDIR": str(folder), **variables}
-    command = [str(python) if python.exists() else sys.executable, *arguments]
+
+def run(installed: Path, folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A process of the venv's Python in somebody else's folder."""
+    environment = {**own_environment(), "PYTHONPATH": str(installed), "TMPDIR": str(folder), **variables}
+    command = [str(installed.parents[2] / "bin" / "python"), *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@contextlib.contextmanager
+def in_forks(installed: Path) -> Iterator[Run]:
+    """A function that runs a module in a folder, where this project is found only where its first argument says.
+
+    Each time it is a fork of a process of the venv's Python, which has imported what this project depends on.
+    """
+    python = str(installed.parents[2] / "bin" / "python")
+    with forks("pytest", "torch_geometric.nn", environment=own_environment(), python=python) as fork:
+
+        def run(
+            paths: object, folder: Path, module: str, *arguments: str, **variables: str
+        ) -> subprocess.CompletedProcess[str]:
+            places = {"PYTHONPATH": str(paths), "TMPDIR": str(folder)}
+            return fork(module, *arguments, folder=folder, **places, **variables)
+
+        yield run

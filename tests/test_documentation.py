@@ -9,12 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
 from tests.bench.made_up_records import made_up_record
+from tests.forked_commands import forks
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -35,6 +36,15 @@ BROKEN = (
 )
 
 
+class Command(NamedTuple):
+    """A module, what it is given, and where it runs."""
+
+    module: str
+    arguments: list[str]
+    variables: dict[str, str]
+    folder: Path
+
+
 def blocks(language: str) -> list[tuple[str, str]]:
     """The code blocks of a language, each with the name of its document."""
     return [
@@ -50,7 +60,7 @@ def shell_lines() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def command_of(line: str, folder: Path) -> dict[str, Any] | None:
+def command_of(line: str, folder: Path) -> Command | None:
     """What a shell line would run, as cheaply as it can be run; None for one that cannot.
 
     Modules run as they stand, in a folder with a results file. Scripts run their module, but the suite and the tests
@@ -63,20 +73,16 @@ def command_of(line: str, folder: Path) -> dict[str, Any] | None:
         environment[name] = value
     program, *arguments = words
     if program == ".venv/bin/python" and arguments[:1] == ["-m"]:
-        return command(arguments[1], arguments[2:], environment, folder)
+        return Command(arguments[1], arguments[2:], environment, folder)
     script = ROOT / program
     found = SCRIPT.search(script.read_text()) if script.is_file() and os.access(script, os.X_OK) else None
     if found is None or script.parent.name != "scripts":
         return None
     if script.name == "bless":
-        return command("pytest", collected(["bench", *arguments]), environment, ROOT)
+        return Command("pytest", collected(["bench", *arguments]), environment, ROOT)
     if found["module"] == "pytest":
-        return command("pytest", collected([*found["arguments"].split(), *arguments]), environment, ROOT)
-    return command(found["module"], [*arguments, "--help"], environment, ROOT)
-
-
-def command(module: str, arguments: list[str], environment: dict[str, str], folder: Path) -> dict[str, Any]:
-    return {"module": module, "arguments": arguments, "environment": environment, "folder": str(folder)}
+        return Command("pytest", collected([*found["arguments"].split(), *arguments]), environment, ROOT)
+    return Command(found["module"], [*arguments, "--help"], environment, ROOT)
 
 
 def collected(arguments: list[str]) -> list[str]:
@@ -101,20 +107,14 @@ def failing(lines: list[str], folder: Path) -> dict[str, str]:
     runnable = {line: command for line, command in commands.items() if command is not None}
     # What runs here is no worker of the run that tests it.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.forked_commands"],
-        input=json.dumps(list(runnable.values())),
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
     failed = dict.fromkeys(commands.keys() - runnable.keys(), "nothing that can be run")
-    for (line, asked), outcome in zip(runnable.items(), json.loads(done.stdout), strict=True):
-        unknown = "--help" in asked["arguments"] and unknown_options(asked["arguments"], outcome["output"])
-        if outcome["status"] != 0 or unknown:
-            failed[line] = outcome["output"]
+    with forks("gnn.case", environment={**environment, "PYTHONPATH": str(ROOT)}) as run:
+        for line, (module, arguments, variables, where) in runnable.items():
+            done = run(module, *arguments, folder=where, **variables)
+            printed = done.stdout + done.stderr
+            unknown = "--help" in arguments and unknown_options(arguments, printed)
+            if done.returncode != 0 or unknown:
+                failed[line] = printed
     return failed
 
 

@@ -5,16 +5,20 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import gnn
+from fixtures.memory_alone import STATUS
 from gnn.models import build_model
+from tests.forked_commands import Run
 from tests.installed import PLUGIN, ROOT, run
 from tests.test_documentation import blocks
 
 EXAMPLES = ROOT / "docs" / "examples"
+OPTIONS = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider")
 # Short trainings; each case is one that a planted regression is for.
 TESTS = """
 import os
@@ -48,6 +52,18 @@ def test_mine(case, judge):
 @gnn.cases(OTHER, "gcn", Columns(0.0 if FAULT else 0.25), seeds=1)
 def test_method(case, judge):
     judge(case)
+"""
+# Starting the server of processes in which memory is measured takes as long as all that a run is about.
+SPARED = """
+import os
+
+def pytest_configure():
+    if "WITH_MEMORY" in os.environ:
+        return
+    from {package} import memory_alone
+
+    found = memory_alone.MemoryAlone(peak_rss_bytes=2, before_bytes=1, reason=None)
+    memory_alone.MemoryMeter.measure = lambda *_, **__: found
 """
 BROKEN = "import nowhere_to_be_found\n"
 BAD = """
@@ -99,7 +115,7 @@ def repository(tmp_path: Path) -> Path:
     """Somebody's repository in git, with the model, the data, the method and the rule of the examples."""
     for name in ("my_package.py", "extend.py"):
         shutil.copyfile(EXAMPLES / name, tmp_path / name)
-    (tmp_path / "conftest.py").write_text(PLUGIN)
+    (tmp_path / "conftest.py").write_text(PLUGIN + SPARED.format(package="pytest_gnn"))
     (tmp_path / "test_mine.py").write_text(TESTS)
     (tmp_path / ".gitignore").write_text("*\n!*.py\n!snapshots/*\n")
     who = ("-c", "user.name=A", "-c", "user.email=a@b.c")
@@ -108,46 +124,60 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_tests(folder: Path, installed: Path | None, *arguments: str, **variables: str) -> tuple[int, str]:
+def run_tests(
+    run_installed: Run, folder: Path, installed: Path | None, *arguments: str, **variables: str
+) -> tuple[int, str]:
     """The exit status and what is printed of a run of somebody's tests, with what is installed or from a clone."""
     paths = os.pathsep.join(map(str, (installed or ROOT, folder)))
     plugin = () if installed else ("-p", "fixtures.plugin")
-    (folder / "conftest.py").write_text(PLUGIN if installed else "")
-    options = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", *arguments)
-    done = run(paths, folder, "-m", "pytest", *plugin, *options, **variables)
+    if not installed:
+        (folder / "conftest.py").write_text(SPARED.format(package="fixtures"))
+    done = run_installed(paths, folder, "pytest", *plugin, *OPTIONS, *arguments, **variables)
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(installed: Path, repository: Path) -> None:
+def test_a_repository_is_accepted_green_and_red_for_each_kind_of_regression(
+    run_installed: Run, installed: Path, repository: Path
+) -> None:
     paths = f"{installed}{os.pathsep}{repository}"
-    done = run(paths, repository, "-m", "pytest_gnn.bless", "test_mine.py", "--snapshots-only", "-n", "0")
+    done = run_installed(paths, repository, "pytest_gnn.bless", "test_mine.py", "--snapshots-only", "-n", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((repository / "snapshots").glob("*.json"))) == 5
 
-    status, shown = run_tests(repository, installed, "test_mine.py", "--results", "results.json")
-    assert status == 0, shown
+    # As a process that nobody has prepared, with all that is measured.
+    command = ("-m", "pytest", *OPTIONS, "test_mine.py", "--results", "results.json")
+    # The name of a server's socket may have 107 characters.
+    with tempfile.TemporaryDirectory() as short:
+        done = run(installed, repository, *command, PYTHONPATH=paths, TMPDIR=short, WITH_MEMORY="yes")
+    shown = done.stdout + done.stderr
+    assert done.returncode == 0, shown
     assert "GREEN under --gate enforce: 5 cases (" in shown
     assert "5 passed" in shown.splitlines()[-1]
     document = json.loads((repository / "results.json").read_text())
     assert document["data"]["papers"]["source"] == "given"
     assert all(case["gate"]["checks"] >= 8 for case in document["cases"])
     assert (document["profile_cases"], document["judged_cases"]) == (5, 5)
+    # A process of its own can build no other of these models.
+    (memory,) = [case["memory_bytes"] for case in document["cases"] if case["id"].startswith("other.gcn.")]
+    assert (memory["peak_rss"] is not None) == STATUS.exists(), memory
 
-    status, shown = run_tests(repository, installed, "test_mine.py", FAULT="all")
+    status, shown = run_tests(run_installed, repository, installed, "test_mine.py", FAULT="all")
     assert status == 1
     for sentence in RED:
         assert re.search(sentence, shown), (sentence, shown)
     assert "RED under --gate enforce: 5 failed" in shown
     # From a clone the same file is judged by the same code: one kind is enough.
-    status, shown = run_tests(repository, None, "test_mine.py", "--case", "rings.*", FAULT="all")
+    status, shown = run_tests(run_installed, repository, None, "test_mine.py", "--case", "rings.*", FAULT="all")
     assert status == 1
     assert re.search(RED[4], shown), shown
 
 
-def test_what_is_wrong_with_one_file_or_model_is_named_and_the_others_go_on(installed: Path, repository: Path) -> None:
+def test_what_is_wrong_with_one_file_or_model_is_named_and_the_others_go_on(
+    run_installed: Run, installed: Path, repository: Path
+) -> None:
     (repository / "test_mine.py").write_text(BROKEN)
     (repository / "test_bad.py").write_text(BAD)
-    status, shown = run_tests(repository, installed, "--case-timeout", "2")
+    status, shown = run_tests(run_installed, repository, installed, "--case-timeout", "2")
     assert status == 1, shown
     for sentence in (
         "bad.nan.dense: the validation loss of Net on bad is nan after its own training with seed 0",
@@ -171,6 +201,7 @@ def test_readme_puts_a_model_under_the_gate_in_ten_lines_which_the_action_runs(i
     )
     variables = {"PATHS": "test_mine.py", "PROFILE": "quick", "GATE": "enforce", "RUNNER_TEMP": str(tmp_path)}
     variables |= {"GITHUB_OUTPUT": str(tmp_path / "output"), "PYTEST_ADDOPTS": "--seeds 1"}
+    variables |= {"PYTEST_XDIST_AUTO_NUM_WORKERS": "1"}
     program = f"{installed.parents[2] / 'bin'}{os.pathsep}{os.environ['PATH']}"
     code = f"import subprocess; raise SystemExit(subprocess.run(['bash', '-ec', {script!r}]).returncode)"
     done = run(installed, tmp_path, "-c", code, PATH=program, **variables)
@@ -179,11 +210,11 @@ def test_readme_puts_a_model_under_the_gate_in_ten_lines_which_the_action_runs(i
     assert len(json.loads((tmp_path / "results.json").read_text())["cases"]) == 3
 
 
-@pytest.mark.parametrize("name", ["compress_my_model.py", "deploy.py"])
-def test_an_example_runs_as_it_stands(name: str, installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["compress_my_model", "deploy"])
+def test_an_example_runs_as_it_stands(name: str, run_installed: Run, installed: Path, tmp_path: Path) -> None:
     model = build_model("gin", {"in_channels": 9, "out_channels": 2})
     gnn.save(model, tmp_path / "model.safetensors", task="bbbp")
-    arguments = ("model.safetensors",) if name == "deploy.py" else ()
-    done = run(f"{installed}{os.pathsep}{EXAMPLES}", tmp_path, str(EXAMPLES / name), *arguments)
+    arguments = ("model.safetensors",) if name == "deploy" else ()
+    done = run_installed(f"{installed}{os.pathsep}{EXAMPLES}", tmp_path, name, *arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout

@@ -10,6 +10,7 @@ import torch
 
 from gnn import storage
 from gnn.runtime import compile_inference
+from tests.forked_commands import Run
 from tests.gnn.five_models import random_model, small_tasks
 from tests.installed import PLUGIN, ROOT, run
 
@@ -84,12 +85,14 @@ def test_nothing_loads_by_itself(wheel: Path) -> None:
         assert not [name for name in archive.namelist() if name.endswith("entry_points.txt")]
 
 
-def shown_and_left(installed: Path, folder: Path, workers: str, conftest: str) -> tuple[list[str], set[str]]:
+def shown_and_left(
+    run_installed: Run, installed: Path, folder: Path, workers: str, conftest: str
+) -> tuple[list[str], set[str]]:
     """What a run of somebody's tests prints, without times and folder, and the files that are there then."""
     folder.mkdir()
     (folder / "conftest.py").write_text(conftest)
     (folder / "test_mine.py").write_text(TESTS)
-    done = run(installed, folder, "-m", "pytest", "-n", workers, "-v", "-p", "no:cacheprovider", "--rootdir", ".")
+    done = run_installed(installed, folder, "pytest", "-n", workers, "-v", "-p", "no:cacheprovider", "--rootdir", ".")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split(" in ")[0] for line in done.stdout.split("--- benchmark")[0].splitlines()]
     # What is left of the line above its table is as wide as the table.
@@ -99,28 +102,28 @@ def shown_and_left(installed: Path, folder: Path, workers: str, conftest: str) -
 
 @pytest.mark.parametrize("workers", ["1"])
 def test_a_run_without_cases_is_what_it_would_be_without_the_plugin(
-    installed: Path, tmp_path: Path, workers: str
+    run_installed: Run, installed: Path, tmp_path: Path, workers: str
 ) -> None:
-    loaded = shown_and_left(installed, tmp_path / "loaded", workers, PLUGIN)
-    assert loaded == shown_and_left(installed, tmp_path / "absent", workers, "")
+    loaded = shown_and_left(run_installed, installed, tmp_path / "loaded", workers, PLUGIN)
+    assert loaded == shown_and_left(run_installed, installed, tmp_path / "absent", workers, "")
     assert any("test_own PASSED" in line or "PASSED test_mine.py::test_own" in line for line in loaded[0])
 
 
-def test_the_options_are_those_of_the_suite(installed: Path, tmp_path: Path) -> None:
+def test_the_options_are_those_of_the_suite(run_installed: Run, installed: Path, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(PLUGIN)
-    done = run(installed, tmp_path, "-m", "pytest", "--help")
+    done = run_installed(installed, tmp_path, "pytest", "--help")
     assert done.returncode == 0, done.stderr
     for option in ("--profile", "--case", "--gate", "--seeds", "--results", "--against"):
         assert f"\n  {option}" in done.stdout, option
     assert "--tables" not in done.stdout
 
 
-def test_the_folder_may_be_loaded_under_both_names(tmp_path: Path) -> None:
+def test_the_folder_may_be_loaded_under_both_names(run_installed: Run, tmp_path: Path) -> None:
     (tmp_path / "pytest_gnn").symlink_to(ROOT / "fixtures")
     (tmp_path / "conftest.py").write_text(PLUGIN)
     (tmp_path / "test_mine.py").write_text(TESTS)
     paths = f"{ROOT}{os.pathsep}{tmp_path}"
-    done = run(Path(paths), tmp_path, "-m", "pytest", "-q", "-p", "fixtures.plugin", "-p", "no:cacheprovider")
+    done = run_installed(paths, tmp_path, "pytest", "-q", "-p", "fixtures.plugin", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -165,10 +168,10 @@ def own_suite(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("workers", ["1"])
 def test_cases_of_another_repository_have_a_header_their_lines_and_a_verdict(
-    installed: Path, own_suite: Path, workers: str
+    run_installed: Run, installed: Path, own_suite: Path, workers: str
 ) -> None:
     options = ("--data", "planted", "-n", workers, "--results", "results.json")
-    done = run(installed, own_suite, "-m", "pytest", *options)
+    done = run_installed(installed, own_suite, "pytest", *options)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert "data: cora-node: PLANTED (generated), not the real dataset: asked for with --data planted" in lines
@@ -182,18 +185,18 @@ def test_cases_of_another_repository_have_a_header_their_lines_and_a_verdict(
 
 @pytest.mark.parametrize("workers", ["1"])
 def test_a_fixture_that_hides_what_a_case_is_judged_with_is_named(
-    installed: Path, own_suite: Path, workers: str
+    run_installed: Run, installed: Path, own_suite: Path, workers: str
 ) -> None:
     file = own_suite / "mine" / "test_mine.py"
     file.write_text(CASES + HIDING)
-    done = run(installed, own_suite, "-m", "pytest", "--data", "planted", "-n", workers)
+    done = run_installed(installed, own_suite, "pytest", "--data", "planted", "-n", workers)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR, done.stdout + done.stderr
     assert f"ERROR: the fixture 'measure' in {file} hides the one of that name that " in done.stderr
     assert "INTERNALERROR" not in done.stdout
 
 
-def test_cases_that_are_all_deselected_leave_nothing(installed: Path, own_suite: Path) -> None:
-    done = run(installed, own_suite, "-m", "pytest", "-k", "other", "--data", "planted", "-p", "no:cacheprovider")
+def test_cases_that_are_all_deselected_leave_nothing(run_installed: Run, installed: Path, own_suite: Path) -> None:
+    done = run_installed(installed, own_suite, "pytest", "-k", "other", "--data", "planted", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "suite: profile" not in done.stdout
     assert "gate" not in done.stdout
@@ -202,8 +205,8 @@ def test_cases_that_are_all_deselected_leave_nothing(installed: Path, own_suite:
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_path_that_does_not_exist_is_named(installed: Path, tmp_path: Path, workers: str) -> None:
+def test_a_path_that_does_not_exist_is_named(run_installed: Run, installed: Path, tmp_path: Path, workers: str) -> None:
     (tmp_path / "conftest.py").write_text(PLUGIN)
-    done = run(installed, tmp_path, "-m", "pytest", "test_nowhere.py", "-n", workers)
+    done = run_installed(installed, tmp_path, "pytest", "test_nowhere.py", "-n", workers)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "file or directory not found: test_nowhere.py" in done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from gnn.artifacts import ArtifactStore
 from gnn.determinism import deterministic
 from gnn.layers import CsrMatrix
 from gnn.models import GraphModel, build_model_for
@@ -59,6 +60,12 @@ def data_root() -> Path:
     if not (DATA_ROOT / "Planetoid" / "Cora" / "raw").is_dir():
         pytest.skip(f"no raw files of Cora below {DATA_ROOT}; put a PyG data root there")
     return DATA_ROOT
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
+    """Keeps the tasks that are read from raw files, which takes seconds, for all tests of this process."""
+    return ArtifactStore(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture

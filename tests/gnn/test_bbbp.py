@@ -21,11 +21,6 @@ TEXT = "\n".join(["BBBP,smiles", *ROWS, ""])
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
-    return ArtifactStore(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
 def raw() -> DataSource:
     if not RAW.is_dir():
         pytest.skip(f"no raw file of BBBP in {RAW}; put a PyG data root there")

@@ -14,7 +14,7 @@ from gnn.compression.narrowing import narrow_model
 from gnn.models import GraphModel, build_model, settings_mapping
 from tests.gnn.five_models import FIVE_MODELS, outputs_on_test, pass_over, random_model, small_tasks, traced
 
-PROPERTY = settings(deadline=None, max_examples=12, derandomize=True)
+PROPERTY = settings(deadline=None, max_examples=5, derandomize=True)
 # By layer, what has an entry for each channel: tensor, axis and, unless it is 0, offset.
 GROUPS: dict[str, dict[str, set[tuple[object, ...]]]] = {
     "gin": {

@@ -1,7 +1,5 @@
 """`python -m gnn compress` on somebody's own file."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,6 @@ from torch_geometric.nn.models import GCN
 import gnn
 from gnn.__main__ import main
 
-ROOT = Path(__file__).parents[2]
 MINE = """
 import torch
 from torch_geometric.data import Data
@@ -40,19 +37,18 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
             del sys.modules[name]
 
 
-def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "gnn", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_a_file_is_compressed_from_the_command_line(tmp_path: Path) -> None:
+def test_a_file_is_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a command it is run by the test of the documents, where it stands."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "my_model.py").write_text(MINE)
     limits = ["--max-drop", "0.2", "--max-bytes", "30k", "--budget", "4s", "--seeds", "1"]
-    ended = python(tmp_path, "compress", "my_model.py", *limits, "-o", "small.safetensors")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert main(["compress", "my_model.py", *limits, "-o", "small.safetensors"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
     size = (tmp_path / "small.safetensors").stat().st_size
-    *_, again, sentence = ended.stdout.splitlines()
+    *_, again, sentence = shown.out.splitlines()
     assert f"({size:,} of " in sentence
     assert sentence.startswith("small.safetensors is ")
     assert again.startswith("again: gnn.cases(TASK, MODEL, gnn.")

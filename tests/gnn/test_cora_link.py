@@ -20,11 +20,6 @@ from gnn.tasks.planted import PlantedCitationGraph, plant_citation_graph
 COUNTS = {"train": 4488, "validation": 263, "test": 527}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
-    return ArtifactStore(tmp_path_factory.mktemp("store"))
-
-
 def load(source: DataSource, store: ArtifactStore, protocol: str = "clean", seed: int = 0) -> LinkPrediction:
     task = load_task("cora-link", source, store, protocol, seed)
     assert isinstance(task, LinkPrediction)

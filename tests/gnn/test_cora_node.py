@@ -17,11 +17,6 @@ from gnn.tasks.data_source import verify
 TABLE_1 = {"graphs": 1, "nodes": 2708, "edges": 5278, "features": 1433, "labels": 7}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
-    return ArtifactStore(tmp_path_factory.mktemp("store"))
-
-
 def load_cora_node(source: DataSource, store: ArtifactStore) -> NodeClassification:
     task = load_task("cora-node", source, store)
     assert isinstance(task, NodeClassification)

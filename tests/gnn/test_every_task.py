@@ -37,8 +37,8 @@ class Loader:
 
 
 @pytest.fixture(scope="module")
-def loader(tmp_path_factory: pytest.TempPathFactory) -> Loader:
-    return Loader(ArtifactStore(tmp_path_factory.mktemp("store")))
+def loader(store: ArtifactStore) -> Loader:
+    return Loader(store)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,13 +78,13 @@ def test_the_batch_and_the_score_have_names(loader: Loader, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cora-node", "cora-link", "proteins", "bbbp", "bbbp-scaffold"])
-def test_registered_tasks_keep_their_fingerprints(data_root: Path, loader: Loader, name: str) -> None:
+def test_registered_tasks_keep_their_fingerprints(data_root: Path, store: ArtifactStore, name: str) -> None:
     snapshot = next(path for path in sorted(SNAPSHOTS.glob(f"{name}.*.dense.json")))
     dataset = TASKS[name].dataset
     assert dataset is not None
     source = DataSource("root", data_root / dataset.folder)
     for seed, sha256 in list(json.loads(snapshot.read_text())["task_sha256"].items())[:2]:
-        assert load_task(name, source, loader.store, seed=int(seed)).sha256 == sha256
+        assert load_task(name, source, store, seed=int(seed)).sha256 == sha256
 
 
 @pytest.mark.parametrize("name", NAMES)

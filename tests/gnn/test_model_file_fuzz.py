@@ -25,7 +25,7 @@ from gnn.storage import LoadedModel
 from gnn.tensor_bytes import tensor_bytes
 from tests.gnn.model_file_forgery import Metadata, described, description, opened, signed
 
-DAMAGED, FORGED = 8_000, 1_300
+DAMAGED, FORGED = 3_000, 500
 MOST_MEMORY_BYTES = 2**28
 OWN = "built by the user"
 MODELS: tuple[tuple[str, dict[str, Any], str], ...] = (

@@ -14,11 +14,6 @@ RAW = Path(__file__).parents[2].parent / "shared" / "data" / PROTEINS.folder
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ArtifactStore:
-    return ArtifactStore(tmp_path_factory.mktemp("store"))
-
-
-@pytest.fixture(scope="module")
 def raw() -> DataSource:
     if not RAW.is_dir():
         pytest.skip(f"no raw files of PROTEINS in {RAW}; put a PyG data root there")
