@@ -16,7 +16,8 @@ def deterministic(seed: int) -> Iterator[None]:
     is not filled before it is written: that makes no result repeatable that was not, and takes a tenth of the time.
     """
     threads = torch.get_num_threads()
-    algorithms = torch.get_deterministic_debug_mode()
+    algorithms = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     memory: Any = torch.utils.deterministic
     filling = memory.fill_uninitialized_memory
     # Counting devices asks the driver, which may warn; where CUDA was never used it has no random numbers to keep.
@@ -24,12 +25,11 @@ def deterministic(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices, device_type="cuda"):
         torch.manual_seed(seed)
         torch.set_num_threads(1)
-        # As use_deterministic_algorithms(True), which imports the compiler of PyTorch for it, and that takes seconds.
-        torch.set_deterministic_debug_mode("error")
+        torch.use_deterministic_algorithms(True)
         memory.fill_uninitialized_memory = False
         try:
             yield
         finally:
             memory.fill_uninitialized_memory = filling
-            torch.set_deterministic_debug_mode(algorithms)
+            torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
             torch.set_num_threads(threads)
