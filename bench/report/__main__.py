@@ -6,7 +6,6 @@ python -m bench.report merge SHARD… -o FILE
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +87,7 @@ def _advise(given: argparse.Namespace, results: Results) -> int:
     limits = {name: getattr(given, f"max_{name}") for name in LIMITS}
     drop, size, latency = (text and limit(name, text) for name, text in limits.items())
     found = advise(results, given.task, given.model, max_drop=drop, max_bytes=size, max_latency_s=latency)
-    print(found.text(shutil.get_terminal_size().columns))
+    print(found.table.text())
     return 0 if found.fitting else 1
 
 

@@ -23,6 +23,9 @@ LEGENDS = {"top": {"direction": "vertical", "anchor": "start", "margin": 6}}
 LEFT_OUT = re.compile(r"role|aria-.*|class|pointer-events|font-family|stroke-miterlimit")
 INHERITED = ("fill", "fill-opacity", "stroke", "stroke-opacity", "font-size", "font-weight", "text-anchor")
 SHORTER = re.compile(r"-?\d+\.\d{2,}(?:e-\d+)?")
+# A mark in the shape of a circle as Vega writes it, and the place that it is moved to.
+CIRCLE = re.compile(r"M([\d.]+),0A\1,\1,0,1,1,-\1,0A\1,\1,0,1,1,\1,0")
+PLACE = re.compile(r"translate\(([-\d.]+),([-\d.]+)\)")
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,24 @@ def _shorten(element: ElementTree.Element) -> None:
         if LEFT_OUT.fullmatch(name) or (name in ("opacity", "stroke-width") and value == "1"):
             del element.attrib[name]
         elif name in ("d", "transform", "x2", "y2", "width", "height"):
-            element.set(name, SHORTER.sub(lambda number: f"{float(number[0]):.1f}", value))
+            element.set(name, SHORTER.sub(_short, value))
+    if "stroke" not in element.attrib:
+        element.attrib.pop("stroke-width", None)
+    circle, place = CIRCLE.fullmatch(element.get("d", "")), PLACE.fullmatch(element.get("transform", ""))
+    if circle and place:
+        del element.attrib["d"], element.attrib["transform"]
+        element.tag = f"{{{SVG}}}circle"
+        element.attrib |= {"cx": place[1], "cy": place[2], "r": circle[1]}
     for name in INHERITED if len(element) else ():
         values = {child.get(name) for child in element}
         if len(values) == 1 and (value := values.pop()) is not None:
             element.set(name, value)
             for child in element:
                 del child.attrib[name]
+
+
+def _short(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.1f}".removesuffix(".0")
 
 
 def _invisible(element: ElementTree.Element) -> bool:

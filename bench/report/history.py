@@ -7,6 +7,7 @@ from pathlib import Path
 import altair
 
 from bench.report.figure import Figure
+from bench.report.figures.style import panels
 from bench.report.table import Cell, Table
 from fixtures.record import Record, Results, read_results
 from gnn.errors import GnnError
@@ -66,9 +67,9 @@ class History:
             for row in rows
         ]
         order = [f"{number}: {results.commit}" for number, (_, results) in enumerate(self.runs, start=1)]
-        panels = [_panel(metric, [point for point in points if point["metric"] == metric], order, moved)
-                  for metric in METRICS]  # fmt: skip
-        chart = altair.concat(*panels, columns=1).properties(usermeta={"margin": 260, "width": 300})
+        of_metric = {metric: [point for point in points if point["metric"] == metric] for metric in METRICS}
+        shown = [_panel(metric, found, order, moved) for metric, found in of_metric.items() if found]
+        chart = panels(shown, [*moved, "others"])
         caption = (
             f"Every case as a share of its value in the first run that has it; in colour the {len(moved)} that moved "
             "most, worst or best. Lines join runs in the order of their dates, each with its commit."
@@ -128,9 +129,11 @@ def _moved_most(rows: Sequence[Sequence[Cell]]) -> list[str]:
     return ordered[:MOST_LINES]
 
 
-def _panel(metric: str, points: Sequence[dict[str, Cell]], order: Sequence[str], moved: Sequence[str]) -> altair.Chart:
+def _panel(
+    metric: str, points: Sequence[dict[str, Cell]], order: Sequence[str], moved: Sequence[str]
+) -> altair.LayerChart:
     scale = altair.Scale(domain=[*moved, "others"], range=[*COLOURS[: len(moved)], "#b8b8b8"])
-    return (
+    chart = (
         altair.Chart(altair.Data(values=[*points]), title=metric)
         .mark_line(point=True)
         .encode(
@@ -142,3 +145,4 @@ def _panel(metric: str, points: Sequence[dict[str, Cell]], order: Sequence[str],
                      (("case", "N"), ("value", "Q"), ("share", "Q"), ("date", "N"))],
         )
     )  # fmt: skip
+    return altair.layer(chart)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.report.figure import Figure
 from bench.report.page import Page, html, page_of, split_files
 from tests.bench.made_up_run import made_up_run
 
@@ -75,7 +76,7 @@ def opened(browser: Any, index: Path) -> Iterator[Opened]:  # noqa: ANN401
 
 def test_all_cases_of_the_paper_are_one_file_under_three_megabytes_that_asks_nobody(
     browser: Any,
-    tmp_path: Path,  # noqa: ANN401
+    tmp_path: Path,
 ) -> None:
     index = written(page_of(made_up_run("paper")), tmp_path)
     opened = Opened(browser, index.as_uri(), viewport={"width": WIDE, "height": 900})
@@ -94,11 +95,15 @@ def draw_all(page: Any) -> None:  # noqa: ANN401
         chart.wait_for_selector(":scope > div > svg")
 
 
+def named(figure: Figure) -> str:
+    return figure.key if figure.key.startswith("figure-") else f"figure-{figure.key}"
+
+
 def test_every_figure_is_drawn_and_has_its_numbers_as_a_table(opened: Opened, page: Page) -> None:
     draw_all(opened.page)
     for figure in page.figures:
-        assert opened.page.locator(f"#{figure.key} .chart svg[role=img]").count() == 1, figure.key
-        assert opened.page.locator(f"#{figure.key} details.data tbody tr").count() == len(figure.table.rows)
+        assert opened.page.locator(f"#{named(figure)} .chart svg[role=img]").count() == 1, figure.key
+        assert opened.page.locator(f"#{named(figure)} details.data tbody tr").count() == len(figure.table.rows)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -121,15 +121,16 @@ if (options.length && byId("advice-task")) {
 
 // Figures: the picture is drawn anew when it comes into view, so that it answers to the pointer and fits its place.
 function fitted(spec, width) {
-  const { margin, width: least } = spec.usermeta;
+  const { margin, width: least, label } = spec.usermeta;
   spec.columns = Math.max(1, Math.min(spec.concat.length, Math.floor(width / (margin + least))));
+  spec.config.legend.columns = Math.max(1, Math.floor((width - margin) / label));
   for (const panel of spec.concat) panel.width = Math.max(least / 2, Math.floor(width / spec.columns) - margin);
   return spec;
 }
 const embedding = { actions: false, ast: true, defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true } };
 async function draw(chart) {
   const place = document.createElement("div");
-  const result = await vegaEmbed(place, fitted(data(`spec-${chart.dataset.figure}`), chart.clientWidth), embedding);
+  const result = await vegaEmbed(place, fitted(data(`spec-${chart.dataset.figure}`), chart.clientWidth - 20), embedding);
   const graphic = place.querySelector("svg");
   graphic.setAttribute("role", "img");
   graphic.setAttribute("aria-label", chart.querySelector("svg")?.getAttribute("aria-label") ?? "");
