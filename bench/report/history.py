@@ -129,20 +129,14 @@ def _moved_most(rows: Sequence[Sequence[Cell]]) -> list[str]:
     return ordered[:MOST_LINES]
 
 
-def _panel(
-    metric: str, points: Sequence[dict[str, Cell]], order: Sequence[str], moved: Sequence[str]
-) -> altair.LayerChart:
+def _panel(metric: str, points: Sequence[dict[str, Cell]], order: Sequence[str], moved: Sequence[str]) -> altair.Chart:
     scale = altair.Scale(domain=[*moved, "others"], range=[*COLOURS[: len(moved)], "#b8b8b8"])
-    chart = (
-        altair.Chart(altair.Data(values=[*points]), title=metric)
-        .mark_line(point=True)
-        .encode(
-            x=altair.X("run:N", sort=[*order], title="run: commit"),
-            y=altair.Y("share:Q", title="share of the first run", scale=altair.Scale(zero=False)),
-            color=altair.Color("shown:N", scale=scale, title="case"),
-            detail="case:N",
-            tooltip=[altair.Tooltip(f"{name}:{kind}") for name, kind in
-                     (("case", "N"), ("value", "Q"), ("share", "Q"), ("date", "N"))],
-        )
-    )  # fmt: skip
-    return altair.layer(chart)
+    fields = {"case": "N", "value": "Q", "share": "Q", "date": "N"}
+    chart = altair.Chart(altair.Data(values=[*points]), title=metric, height=160).mark_line(point=True)
+    return chart.encode(
+        x=altair.X("run:N", sort=[*order], title="run: commit"),
+        y=altair.Y("share:Q", title="share of the first run", scale=altair.Scale(zero=False)),
+        color=altair.Color("shown:N", scale=scale),
+        detail="case:N",
+        tooltip=[altair.Tooltip(f"{name}:{kind}") for name, kind in fields.items()],
+    )

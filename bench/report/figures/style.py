@@ -93,7 +93,7 @@ def logarithmic(values: Sequence[float], form: str = "~s") -> dict[str, Any]:
 
 
 def panels(
-    charts: Sequence[altair.LayerChart],
+    charts: Sequence[altair.Chart | altair.LayerChart],
     labels: Iterable[str] = (),
     *,
     margin: int = 66,
