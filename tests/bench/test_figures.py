@@ -85,7 +85,7 @@ def test_a_picture_is_small_whole_and_without_ids_styles_or_scripts(figures: dic
         svg = ElementTree.fromstring(figure.svg(background="transparent"))  # noqa: S314
         assert svg.get("aria-label") == figure.title
         names = {element.tag.rpartition("}")[2] for element in svg.iter()}
-        assert names <= {"svg", "g", "path", "line", "text", "tspan", "rect"}, figure.key
+        assert names <= {"svg", "g", "path", "circle", "line", "text", "tspan", "rect"}, figure.key
         assert not [element for element in svg.iter() if element.get("id") or element.get("style")]
 
 
