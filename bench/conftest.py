@@ -1,6 +1,7 @@
 """Opens a run of the suite and adds its tables to the result."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ from bench.matrix import TABLE, TASKS
 from bench.report.lottery import tickets_table
 from bench.report.paper_tables import compared_tables
 from bench.report.pareto import has_quantized, pareto_fronts
+from bench.report.publishing import check_folder, check_packages, publish
 from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Results
 from fixtures.records import DATA, results_document
-from fixtures.results import Reported
+from fixtures.results import READERS, Reported
+from fixtures.same_run import results_bytes
 from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session
 from fixtures.speed import Speed
 from fixtures.terminal import SECTIONS
-from gnn.errors import SettingError
+from gnn.errors import GnnError
 
 SENTENCES: dict[str, Callable[[Any], str]] = {
     "speed": lambda found: Speed(**found).sentence,
@@ -39,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="print the paper's tables, Pareto fronts, lottery tickets and speed lines too",
     )
+    parser.getgroup("gnn").addoption(
+        "--report", type=Path, metavar="FOLDER", help="write the page of this run, with its tables and figures, there"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,8 +58,24 @@ def pytest_configure(config: pytest.Config) -> None:
         suite.timing.check_cases(case_ids)
         follow_table(config, TABLE)
         config.stash[SECTIONS] = [show_tables]
-    except SettingError as error:
+        if config.option.report is not None and not hasattr(config, "workerinput"):
+            check_packages()
+            check_folder(config.option.report)
+            config.stash[READERS] = [partial(write_page, config.option.report)]
+    except GnnError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def write_page(folder: Path, document: dict[str, Any]) -> str:
+    """Write the page of a run whose results are whole; says where it is."""
+    # They import what draws, which takes seconds and is not always installed.
+    from bench.report.page import files_of, page_of  # noqa: PLC0415
+
+    results = msgspec.convert(document, Results)
+    if not results.cases:
+        return f"no page was written to {folder}: no case was run"
+    publish(files_of(page_of(results), results_bytes(document)), folder)
+    return f"page: {folder / 'index.html'}"
 
 
 def show_tables(terminalreporter: Any, reported: Reported, session: BenchSession) -> None:  # noqa: ANN401

@@ -10,7 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from bench.report.advice import advise, limit
+from bench.report.publishing import INSTALL, check_folder, publish
 from bench.report.reading import read_run
 from fixtures import merging
 from fixtures.record import Results, read_results
@@ -56,16 +59,15 @@ def _answer(given: argparse.Namespace) -> int:
     results = read_run(given.results)
     if given.advise:
         return _advise(given, results)
+    check_folder(given.folder)
     # Drawing takes packages that advice does without.
     try:
-        from bench.report.ci import ci_files  # noqa: PLC0415
         from bench.report.front import exit_status  # noqa: PLC0415
         from bench.report.history import history  # noqa: PLC0415
         from bench.report.moved import compare  # noqa: PLC0415
         from bench.report.page import files_of, page_of  # noqa: PLC0415
-        from bench.report.publishing import publish  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise GnnError(f"{error.name} is not installed; run: pip install -e '.[report]'") from error
+        raise GnnError(f"{error.name} is not installed; {INSTALL}") from error
     old = given.against and read_results(given.against)
     runs = given.history and history(given.history)
     page = page_of(
@@ -76,9 +78,8 @@ def _answer(given: argparse.Namespace) -> int:
         ],
         history=[runs.figure()] if runs else [],
     )
-    files = files_of(page, split=given.split)
-    files |= {name: text.encode() for name, text in ci_files(page.front).items()}
-    publish(files, given.folder)
+    records = given.results[0].read_bytes() if len(given.results) == 1 else msgspec.json.encode(results)
+    publish(files_of(page, records, split=given.split), given.folder)
     print(f"{given.folder / 'index.html'}: {page.front.verdict}")
     return exit_status(results)
 

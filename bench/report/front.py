@@ -177,7 +177,8 @@ def worth_using(results: Results) -> tuple[WorthUsing, ...]:
 def _worth(model: str, cases: Sequence[Option]) -> WorthUsing:
     compressed = [case for case in cases if not case.is_dense]
     timed = [case for case in compressed if case.latency_s is not None]
-    notes = [f"{len(compressed) - len(timed)} cases were not timed and do not count"] * (len(timed) < len(compressed))
+    notes = [f"{len(compressed) - len(timed)} of {len(compressed)} cases were not timed and do not count"]
+    notes *= len(timed) < len(compressed)
     unbeaten = [case for case in timed if case.is_on_front]
     chosen: list[tuple[str, Option]] = []
     within = [case for case in unbeaten if case.drop_ci95 is not None and case.drop_ci95[1] <= MAX_DROP]
@@ -191,7 +192,7 @@ def _worth(model: str, cases: Sequence[Option]) -> WorthUsing:
         if fast:
             chosen.append((f"fastest {how}", max(fast, key=lambda case: case.speedup or 0.0)))
         else:
-            notes.append(f"none {how} is surely faster than the dense model")
+            notes.append("none of these files is surely faster than the dense model")
     else:
         notes.append(f"no file has a drop within {MAX_DROP}")
     dense = min((case.size_bytes for case in cases if case.method_id == "dense"), default=None)

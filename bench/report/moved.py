@@ -19,7 +19,7 @@ BENCH = Path(__file__).parents[1]
 SNAPSHOTS = BENCH.parent / "snapshots"
 WORDS = {FAIL: "worse", UNDECIDED: "undecided", IMPROVED: "better", PASS: "within noise"}
 HEADERS = ("case", "metric", "before", "now", "difference", "95% interval", "seeds", "verdict")
-STYLES = {"before": ",.6g", "now": ",.6g", "difference": "+,.4g"}
+STYLES = {"before": ",.6g", "now": ",.6g", "difference": "+,.6g"}
 DEFINITION = (
     "the gate's definition: worse is a loss whose 95% interval, paired by seed, lies at the allowance or beyond, or "
     "that is larger than the allowance and what drawing the seeds anew could make it; better the same the other way; "

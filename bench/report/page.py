@@ -1,5 +1,6 @@
 """A run as a page: what it says first, what to use, every figure and every table, in one file that needs no network."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +12,10 @@ import jinja2
 import vl_convert
 
 from bench.report.advice import settings_text
+from bench.report.ci import ci_files
 from bench.report.figure import Figure, Missing
 from bench.report.figures import draw_figures
-from bench.report.front import Front, front
+from bench.report.front import RULE, Front, front
 from bench.report.moved import SNAPSHOTS
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import options_of
@@ -27,17 +29,26 @@ CHOSEN_BY = (
     *("case", "task", "size_bytes", "smaller", "latency_s", "not_timed", "speedup", "accuracy", "drop", "drop_ci95"),
     *("energy_j", "energy_source", "is_on_front", "settings", "command"),
 )
+# What stands first in a cell that judges, and the colour that goes with it; the word says the same.
+VERDICTS = {
+    **dict.fromkeys(("worse", "fail"), "red"),
+    **dict.fromkeys(("differs", "undecided", "not reproducible"), "amber"),
+    **dict.fromkeys(("better", "reproduced"), "green"),
+}
+# Letters from which on a text takes several lines.
+LONG_TEXT = 28
+NUMBER = re.compile(r"[-+<≤]?\d")
 MEASURED = (
-    "Accuracy is the task's score on the test part (ROC-AUC for links) of the model that was written to a file and read "
-    "back; every seed has its own split, and test data chooses nothing.",
+    "Accuracy is the task's score on the test part (ROC-AUC for links) of the model that was written to a file and "
+    "read back; every seed has its own split, and test data chooses nothing.",
     "A drop is against the dense model of the same seeds; its interval is the paired 95% interval over the seeds. One "
     "seed has none.",
     "Bytes are those of the file that was written, read back and run. What cannot be decoded, such as the paper's "
     "Algorithm 1, stands in the paper's tables only.",
     "Milliseconds are one pass over the test part on one thread; speed-ups compare the compressed model with the dense "
     "one on the same FP32 runtime, call by call, so that no speed of the runtime is counted as one of compression.",
-    "Energy has its source: nvml (the GPU board), rapl (the processor packages), or an estimate, which is CPU time at a "
-    "nominal power and no independent evidence.",
+    "Energy has its source: nvml (the GPU board), rapl (the processor packages), or an estimate, which is CPU time at "
+    "a nominal power and no independent evidence.",
     "A dash was not measured. The records say why, under not_applicable.",
 )
 
@@ -74,7 +85,7 @@ class Page:
     def facts(self) -> dict[str, str]:
         """Which run it was."""
         front = self.front
-        date = f"{front.date or 'no date'}, commit {front.commit}"
+        date = f"{front.date}, commit {front.commit}" if front.date else "not recorded"
         run = front.run + "".join(f"; {test} broke" for test in front.broken)
         return {"Machine": front.machine, "Run": run, "Data": front.data, "Versions": front.versions, "Date": date}
 
@@ -119,15 +130,19 @@ def page_of(
     )
 
 
-def files_of(page: Page, *, split: bool = False) -> dict[str, bytes]:
+def files_of(page: Page, records: bytes, *, split: bool = False) -> dict[str, bytes]:
     """The files of a page by their path: the page, every table as CSV and Markdown, every figure as SVG and PNG.
+
+    What continuous integration takes, and the records that all of it was made from, lie beside them.
 
     Args:
         page: What it shows.
+        records: The results file.
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
-    files |= split_files() if split else {}
+    files |= {"records.json": records} | (split_files() if split else {})
+    files |= {name: text.encode() for name, text in ci_files(page.front).items()}
     for table in page.all_tables:
         files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}
     for figure in page.all_figures:
@@ -149,9 +164,26 @@ def html(page: Page, *, split: bool = False) -> str:
         .render(
             **{"page": page, "split": split, "generator": GENERATOR, "measured": MEASURED, "shown_moves": SHOWN_MOVES},
             parts={} if split else _parts(),
+            looks=looks,
+            verdicts=VERDICTS,
+            rule=RULE,
+            settings_text=settings_text,
             words=sorted({option[name] for option in page.options for name in ("task", "model", "method_id")}),
         )
     )
+
+
+def looks(table: Table) -> dict[str, list[int]]:
+    """The columns of a table that are set to the right, as numbers are, and those that take several lines, from 1."""
+    columns = list(zip(*map(table.shown, table.rows), strict=True))
+    cells = {
+        number: [cell for cell in column if cell not in ("", "-")]
+        for number, column in enumerate(columns, start=1)
+        if number > 1 and table.headers[number - 1] != "command"
+    }
+    right = [number for number, column in cells.items() if column and all(map(NUMBER.match, column))]
+    long = [number for number, column in cells.items() if max(map(len, column), default=0) > LONG_TEXT]
+    return {"right": [number for number in right if number not in long], "long": long}
 
 
 def markdown(page: Page) -> str:
@@ -163,7 +195,7 @@ def markdown(page: Page) -> str:
 def _parts() -> dict[str, str]:
     """Styles, our script, and the scripts that figures are drawn with, by the names of their files."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    own = {name: (TEMPLATES / name).read_text() for name in ("page.css", "page.js")}
+    own = {name: _environment().get_template(name).render() for name in ("page.css", "page.js")}
     return own | {"vega.js": vl_convert.javascript_bundle(snippet=None, vl_version=version)}
 
 

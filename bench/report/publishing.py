@@ -1,11 +1,15 @@
 """A folder of files, written whole or not at all."""
 
+import importlib.util
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 
 from gnn.errors import GnnError
+
+INSTALL = "run: pip install -e '.[report]'"
+PACKAGES = ("altair", "jinja2", "vl_convert")
 
 # What tells a folder that may be replaced from one that holds somebody's work.
 OURS = ("index.html", b'name="generator" content="gnn-compression-bench"')
@@ -21,7 +25,7 @@ def publish(files: Mapping[str, bytes], folder: Path) -> None:
     Raises:
         GnnError: The folder holds something else, or cannot be written; nothing of it has changed then.
     """
-    _refuse_others(folder)
+    check_folder(folder)
     made: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +44,15 @@ def publish(files: Mapping[str, bytes], folder: Path) -> None:
         raise GnnError(f"the page cannot be written to {folder}: {error.strerror or error}") from error
 
 
-def _refuse_others(folder: Path) -> None:
+def check_packages() -> None:
+    """Raise `GnnError` where something that draws pages is not installed; imports none of it, which takes seconds."""
+    for package in PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise GnnError(f"{package} is not installed; {INSTALL}")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `GnnError` where a folder holds something else than an older page."""
     if folder.exists() and not folder.is_dir():
         raise GnnError(f"{folder} is a file; give a folder for the page")
     name, mark = OURS

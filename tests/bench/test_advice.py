@@ -112,7 +112,7 @@ def test_worth_using_are_the_smallest_the_fastest_and_the_most_accurate_that_wer
         ("fastest with a drop within 0.01", "structured.s0.5.ft"),
         ("most accurate that is smaller", "global.s0.5"),
     ]
-    assert worth.notes == ("1 cases were not timed and do not count",)
+    assert worth.notes == ("1 of 6 cases were not timed and do not count",)
 
 
 def test_what_the_seeds_do_not_prove_is_said() -> None:

@@ -75,7 +75,7 @@ def opened(browser: Any, index: Path) -> Iterator[Opened]:  # noqa: ANN401
 
 
 def test_all_cases_of_the_paper_are_one_file_under_three_megabytes_that_asks_nobody(
-    browser: Any,
+    browser: Any,  # noqa: ANN401
     tmp_path: Path,
 ) -> None:
     index = written(page_of(made_up_run("paper")), tmp_path)

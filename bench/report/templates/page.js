@@ -4,6 +4,22 @@ const data = (id) => JSON.parse(byId(id)?.textContent ?? "null");
 for (const element of document.querySelectorAll(".script-only")) element.hidden = false;
 for (const element of document.querySelectorAll(".no-script")) element.hidden = true;
 
+// A command is copied by a button behind it; a click on the command itself marks it whole.
+function makeCopyable(code) {
+  if (!navigator.clipboard) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", `Copy ${code.textContent}`);
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  });
+  code.after(" ", button);
+}
+document.querySelectorAll(".choice code").forEach(makeCopyable);
+
 // Sorting: a number sorts by its value, whatever stands behind it, and what was not measured comes last.
 const number = (text) => Number.parseFloat(text.replaceAll(",", "").replace(/^[<≤]/, ""));
 function order(left, right, direction) {
@@ -87,6 +103,7 @@ function fill(row, texts) {
     if (!index) cell.scope = "row";
     const target = index === texts.length - 1 ? cell.appendChild(document.createElement("code")) : cell;
     target.textContent = text;
+    if (target !== cell) makeCopyable(target);
   }
 }
 function advise() {
