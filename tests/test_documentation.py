@@ -31,7 +31,7 @@ BROKEN = (
     "scripts/bench -k no-such-case",
     "scripts/no-such-script",
     "scripts/prove-gate --no-such-option",
-    ".venv/bin/python -m bench.report.results_page no-such-file.json page.md",
+    ".venv/bin/python -m bench.report results.json -o page --no-such-option",
     "no-such-command",
 )
 
@@ -73,7 +73,8 @@ def command_of(line: str, folder: Path) -> Command | None:
         environment[name] = value
     program, *arguments = words
     if program == ".venv/bin/python" and arguments[:1] == ["-m"]:
-        return Command(arguments[1], arguments[2:], environment, folder)
+        # There are no shards to join.
+        return Command(arguments[1], [*arguments[2:], *["--help"] * ("merge" in arguments)], environment, folder)
     script = ROOT / program
     found = SCRIPT.search(script.read_text()) if script.is_file() and os.access(script, os.X_OK) else None
     if found is None or script.parent.name != "scripts":
@@ -88,7 +89,8 @@ def command_of(line: str, folder: Path) -> Command | None:
 def collected(arguments: list[str]) -> list[str]:
     """Arguments with which pytest only collects; of the unit tests, which are many, one file."""
     some = ["tests/test_architecture.py" if argument == "tests" else argument for argument in arguments]
-    # The ids of real cases are not those of planted ones.
+    # No run was interrupted, and the ids of real cases are not those of planted ones.
+    some = [word for before, word in zip(["", *some], some, strict=False) if "--resume" not in (before, word)]
     some = [f"planted-{word}" if before == "--case" else word for before, word in zip(["", *some], some, strict=False)]
     # Importing hypothesis takes longer than anything else here.
     return [

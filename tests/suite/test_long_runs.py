@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 
 from fixtures.merging import main as merge
 from fixtures.same_run import results_bytes, without_timings
+from tests.forked_commands import forks
 from tests.suite.running import ROOT
 
 SUITE = """
@@ -58,34 +57,16 @@ class Runs:
     def run(self, *commands: str) -> list[tuple[int, str]]:
         """The exit status and what is printed of runs with these options; `kill` in front of them kills the run."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "GNN_"))}
-        asked = [
-            {
-                "module": "pytest",
-                "arguments": [
-                    "-p",
-                    "fixtures.plugin",
-                    "-p",
-                    "no:hypothesispytest",
-                    *command.removeprefix("kill ").split(),
-                ],
-                "environment": {
-                    "KILL_WITH": command.split()[-1] + ".journal" if command.startswith("kill") else "nowhere"
-                },
-                "folder": str(self.folder),
-            }
-            for command in commands
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.forked_commands"],
-            input=json.dumps(asked),
-            cwd=ROOT,
-            env=own | {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.folder}", "TMPDIR": str(self.folder / ".tmp")},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=300,
-        )
-        return [(outcome["status"], outcome["output"]) for outcome in json.loads(done.stdout)]
+        places = {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.folder}", "TMPDIR": str(self.folder / ".tmp")}
+        plugins = ("-p", "fixtures.plugin", "-p", "no:hypothesispytest")
+        outcomes = []
+        with forks("pytest", "torch_geometric.nn", environment=own) as fork:
+            for command in commands:
+                options = command.removeprefix("kill ").split()
+                journal = f"{options[-1]}.journal" if command.startswith("kill") else "nowhere"
+                done = fork("pytest", *plugins, *options, folder=self.folder, KILL_WITH=journal, **places)
+                outcomes.append((done.returncode, done.stdout + done.stderr))
+        return outcomes
 
     def document(self, name: str) -> dict[str, Any]:
         return json.loads((self.folder / name).read_text())
