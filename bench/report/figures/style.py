@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
     "legend": {
         **TEXT,
         **{"aria": False, "orient": "top", "title": None, "labelLimit": 0, "labelFontSize": 11},
-        **{"symbolOpacity": 1, "offset": 8},
+        **{"symbolOpacity": 1, "symbolBaseFillColor": "currentColor", "offset": 8},
     },
     "title": {"color": "currentColor", "aria": False, "anchor": "start", "fontSize": 12, "fontWeight": "bold"},
     "mark": {"aria": False},

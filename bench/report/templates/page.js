@@ -1,6 +1,8 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
-const data = (id) => JSON.parse(byId(id)?.textContent ?? "null");
+// Every name is told once, before all rows.
+const named = ({ names, rows }) => rows.map((row) => Object.fromEntries(names.map((name, index) => [name, row[index]])));
+const data = (id) => JSON.parse(byId(id)?.textContent ?? "null", (_, value) => (value?.names && value.rows ? named(value) : value));
 for (const element of document.querySelectorAll(".script-only")) element.hidden = false;
 for (const element of document.querySelectorAll(".no-script")) element.hidden = true;
 
@@ -72,9 +74,8 @@ function showRows() {
 }
 filter?.addEventListener("input", showRows);
 
-// Advice: three limits over the cases of a task. Every name is told once, before all rows.
-const { names = [], rows = [] } = data("options") ?? {};
-const options = rows.map((row) => Object.fromEntries(names.map((name, index) => [name, row[index]])));
+// Advice: three limits over the cases of a task.
+const options = data("options") ?? [];
 const LARGEST_DROP = 0.1;
 const shownCases = 12;
 function scale(values) {
