@@ -6,6 +6,7 @@ python -m bench.report merge SHARD… -o FILE
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.report.publishing import INSTALL, check_folder, publish
 from bench.report.reading import read_run
 from fixtures import merging
 from fixtures.record import Results, read_results
+from gnn.atomic_file import write_atomically
 from gnn.errors import GnnError
 
 LIMITS = {"drop": "SHARE", "bytes": "BYTES", "latency": "TIME"}
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("-o", dest="folder", type=Path, metavar="FOLDER", help="write the page and all its files there")
     asked.add_argument("--advise", action="store_true", help="say which compression to use within limits")
     parser.add_argument("--split", action="store_true", help="styles and scripts in files of their own")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the beginning of the page there too")
     parser.add_argument("--against", type=Path, metavar="OLD", help="compare with the results of another run")
     parser.add_argument("--history", type=Path, metavar="FOLDER", help="draw the runs whose results lie there")
     parser.add_argument("--significant", action="store_true", help="with --against: leave out what is within noise")
@@ -65,7 +68,7 @@ def _answer(given: argparse.Namespace) -> int:
         from bench.report.front import exit_status  # noqa: PLC0415
         from bench.report.history import history  # noqa: PLC0415
         from bench.report.moved import compare  # noqa: PLC0415
-        from bench.report.page import files_of, page_of  # noqa: PLC0415
+        from bench.report.page import files_of, markdown, page_of  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise GnnError(f"{error.name} is not installed; {INSTALL}") from error
     old = given.against and read_results(given.against)
@@ -80,6 +83,9 @@ def _answer(given: argparse.Namespace) -> int:
     )
     records = given.results[0].read_bytes() if len(given.results) == 1 else msgspec.json.encode(results)
     publish(files_of(page, records, split=given.split), given.folder)
+    if given.markdown:
+        text = markdown(page, os.path.relpath(given.folder, given.markdown.parent))
+        write_atomically(given.markdown, text.encode())
     print(f"{given.folder / 'index.html'}: {page.front.verdict}")
     return exit_status(results)
 

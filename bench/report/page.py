@@ -227,9 +227,9 @@ def looks(table: Table) -> dict[str, list[int]]:
     return {"right": [number for number in right if number not in long], "long": long}
 
 
-def markdown(page: Page) -> str:
-    """The beginning of the page for whoever reads it where the code is."""
-    return _environment().get_template("readme.md").render(page=page)
+def markdown(page: Page, folder: str = "") -> str:
+    """The beginning of the page for whoever reads it where the code is; `folder` is where the page is from there."""
+    return _environment().get_template("readme.md").render(page=page, folder=folder and f"{folder}/")
 
 
 @cache
