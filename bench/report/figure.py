@@ -1,5 +1,6 @@
 """A figure of the report: one declaration, from which the page, the pictures and the table of its data come."""
 
+import io
 import re
 from collections.abc import Callable
 from copy import deepcopy
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 
 import altair
 import vl_convert
+from PIL import Image
 
 from bench.report.table import Table
 from fixtures.record import Results
@@ -17,6 +19,7 @@ from fixtures.record import Results
 SVG = "http://www.w3.org/2000/svg"
 PICTURE_WIDTH = 760
 PICTURE_SCALE = 2
+PICTURE_COLOURS = 64
 # Altair has no such setting: one legend below the other.
 LEGENDS = {"top": {"direction": "vertical", "anchor": "start", "margin": 6}}
 # What Vega writes for its own events and for readers of single marks; the whole picture has one name here.
@@ -76,8 +79,11 @@ class Figure:
         return _shortened(vl_convert.vegalite_to_svg(spec), self.title)
 
     def png(self, width: int = PICTURE_WIDTH) -> bytes:
-        """The chart as a picture of points, on white."""
-        return vl_convert.svg_to_png(self.svg(width), scale=PICTURE_SCALE)
+        """The chart as a picture of points, on white, in as many colours as such pictures have."""
+        drawn = Image.open(io.BytesIO(vl_convert.svg_to_png(self.svg(width), scale=PICTURE_SCALE))).convert("RGB")
+        file = io.BytesIO()
+        drawn.quantize(PICTURE_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        return file.getvalue()
 
 
 @dataclass(frozen=True)

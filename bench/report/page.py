@@ -11,6 +11,7 @@ from typing import Any
 
 import altair
 import jinja2
+import msgspec
 import vl_convert
 
 from bench.report.advice import settings_text
@@ -143,7 +144,8 @@ def files_of(page: Page, records: bytes, *, split: bool = False) -> dict[str, by
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
-    files |= {"records.json": records} | (split_files() if split else {})
+    # Without the blanks that people read it by: a page is kept where the code is.
+    files |= {"records.json": msgspec.json.format(records, indent=-1)} | (split_files() if split else {})
     files |= {name: text.encode() for name, text in ci_files(page.front).items()}
     for table in page.all_tables:
         files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}
