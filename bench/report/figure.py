@@ -64,23 +64,26 @@ class Figure:
     def _declared(self) -> dict[str, Any]:
         return self.chart.to_dict()
 
-    def svg(self, width: int = PICTURE_WIDTH, background: str = "white") -> str:
+    def svg(self, background: str = "white") -> str:
         """The chart as a picture of lines; the same records give the same text.
 
         Args:
-            width: About as many pixels it is wide.
             background: Its colour; "transparent" for a page, whose `color` its texts then take.
 
         Returns:
             The text of an SVG file without ids, styles or scripts, so that a page may hold many.
         """
-        spec = self.spec(width)
-        spec["config"]["background"] = background
-        return _shortened(vl_convert.vegalite_to_svg(spec), self.title)
+        if background == "transparent":
+            return self._picture
+        return self._picture.replace(">", f'><rect width="100%" height="100%" fill="{background}" />', 1)
 
-    def png(self, width: int = PICTURE_WIDTH) -> bytes:
+    @cached_property
+    def _picture(self) -> str:
+        return _shortened(vl_convert.vegalite_to_svg(self.spec()), self.title)
+
+    def png(self) -> bytes:
         """The chart as a picture of points, on white, in as many colours as such pictures have."""
-        drawn = Image.open(io.BytesIO(vl_convert.svg_to_png(self.svg(width), scale=PICTURE_SCALE))).convert("RGB")
+        drawn = Image.open(io.BytesIO(vl_convert.svg_to_png(self.svg(), scale=PICTURE_SCALE))).convert("RGB")
         file = io.BytesIO()
         drawn.quantize(PICTURE_COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
         return file.getvalue()

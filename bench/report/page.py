@@ -239,7 +239,7 @@ def _parts() -> dict[str, str]:
     """Styles, our script, and the scripts that figures are drawn with, by the names of their files."""
     version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
     own = {name: _environment().get_template(name).render() for name in ("page.css", "page.js")}
-    return own | {"vega.js": vl_convert.javascript_bundle(snippet=None, vl_version=version)}
+    return own | {"vega.js": vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version)}
 
 
 @cache
