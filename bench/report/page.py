@@ -82,13 +82,17 @@ class Page:
     def title(self) -> str:
         """What was compressed, in a line."""
         models = {(option["task"], option["model"]) for option in self._compressed}
-        return f"What compression bought: {len(self._compressed)} compressed cases of {len(models)} models"
+        cases = len(self._compressed)
+        return (
+            f"What compression bought: {cases} compressed {'case' if cases == 1 else 'cases'} "
+            f"of {len(models)} {'model' if len(models) == 1 else 'models'}"
+        )
 
     @property
     def facts(self) -> dict[str, str]:
         """Which run it was."""
         front = self.front
-        date = f"{front.date}, commit {front.commit}" if front.date else "not recorded"
+        date = f"{front.date.replace('T', ' ')}, commit {front.commit}" if front.date else "not recorded"
         run = front.run + "".join(f"; {test} broke" for test in front.broken)
         return {"Machine": front.machine, "Run": run, "Data": front.data, "Versions": front.versions, "Date": date}
 

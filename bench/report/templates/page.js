@@ -89,7 +89,7 @@ function cells(option) {
   return [
     option.case,
     `${Math.round(option.size_bytes).toLocaleString("en")} (${option.smaller.toFixed(1)}x smaller)`,
-    option.latency_s === null ? `not timed: ${option.not_timed}` : `${digits(option.latency_s * 1e3, 3)}${option.speedup === null ? "" : ` (${option.speedup.toFixed(2)}x)`}`,
+    option.latency_s === null ? "not timed" : `${digits(option.latency_s * 1e3, 3)}${option.speedup === null ? "" : ` (${option.speedup.toFixed(2)}x)`}`,
     option.accuracy.toFixed(4),
     signed(option.drop) + interval,
     option.energy_j === null ? "-" : `${digits(option.energy_j, 2)} (${option.energy_source})`,
@@ -127,6 +127,8 @@ function advise() {
   byId("advice-sentence").textContent = fitting.length
     ? `${fitting.length} of ${cases.length} files fit on average over their seeds, ${surely} of them with all of the 95% interval of their drop; ${front.length} are on the front.${fitting.length > best.length ? ` The first ${best.length} are shown.` : ""}`
     : `No file of ${cases.length} fits; allow more of one limit.`;
+  const untimed = [...new Set(best.filter((option) => option.latency_s === null).map((option) => option.not_timed))];
+  if (untimed.length) byId("advice-sentence").textContent += ` Why some were not timed: ${untimed.join("; ")}.`;
   const body = byId("advice-table").tBodies[0];
   body.replaceChildren();
   for (const option of best) fill(body.insertRow(), cells(option));
