@@ -15,6 +15,8 @@ from bench.report.table import Table
 from fixtures.record import Record, Results
 
 Row = dict[str, Any]
+# What loses more than this to the best of its model would leave the others no room to differ in.
+SHOWN_LOSS = 0.1
 HEADERS = ("model", "case", "bytes", "accuracy", "95% from", "to", "seeds", "on the front")
 
 
@@ -37,9 +39,14 @@ def _front_of(task: str, models: Sequence[tuple[str, list[Record]]]) -> Figure:
         "Filled and with their 95% intervals: cases that no other of the model beats in bytes, accuracy and speed; on "
         "the line: in bytes and accuracy alone. Left is smaller, up more accurate; the dense model is one of the cases."
     )
+    near = {name: _near(found) for name, found in rows.items()}
+    if left_out := sum(len(rows[name]) - len(near[name]) for name in rows):
+        caption += (
+            f" {left_out} cases lose more than {SHOWN_LOSS:g} to the best of their model and are in the table only."
+        )
     cells = [[name, *(row.get(header) for header in HEADERS[1:])] for name, found in rows.items() for row in found]
     styles = {"bytes": ",.0f", "accuracy": ".4f", "95% from": ".4f", "to": ".4f"}
-    charts = [_panel(name, found, color, shape) for name, found in rows.items()]
+    charts = [_panel(name, found, color, shape) for name, found in near.items()]
     return Figure(
         key, title, caption, panels(charts, methods, width=290), Table(key, title, HEADERS, cells, styles=styles)
     )
@@ -54,6 +61,12 @@ def _rows(records: Sequence[Record]) -> list[Row]:
         row |= {"accuracy": record.accuracy.mean, "95% from": low, "to": high, "seeds": len(record.seeds)}
         rows.append(row | {"on the front": "yes" if record.id in best else "no"})
     return rows
+
+
+def _near(rows: Sequence[Row]) -> list[Row]:
+    """The cases whose accuracy is near that of the best."""
+    best = max(row["accuracy"] for row in rows)
+    return [row for row in rows if row["accuracy"] >= best - SHOWN_LOSS or row["on the front"] == "yes"]
 
 
 def _panel(name: str, rows: Sequence[Row], color: altair.Color, shape: altair.Shape) -> altair.LayerChart:
