@@ -18,8 +18,8 @@ from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Results
-from fixtures.records import DATA, results_document
 from fixtures.results import READERS, Reported
+from fixtures.results_document import DATA, results_document
 from fixtures.same_run import results_bytes
 from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session

@@ -99,7 +99,7 @@ def test_workers_change_no_result(alone: Outcome, parallel: Outcome) -> None:
     for case in GREEN:
         assert without_measurements(alone.records[case]) == without_measurements(parallel.records[case])
     # One of the workers dies, which adds to these alone; other cases are asked for.
-    tried: dict[str, object] = {"broken": [], "retried": [], "files": {}}
+    tried: dict[str, object] = {"broken": [], "retried": [], "failed": [], "files": {}, "durations_s": {}}
     assert keys({**alone.results, **tried}) == keys({**parallel.results, **tried})
     assert keys(alone.benchmarks) == keys(parallel.benchmarks)
     assert timed(alone, GREEN) == timed(parallel, GREEN)
