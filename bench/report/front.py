@@ -192,7 +192,7 @@ def _worth(model: str, cases: Sequence[Option]) -> WorthUsing:
         if fast:
             chosen.append((f"fastest {how}", max(fast, key=lambda case: case.speedup or 0.0)))
         else:
-            notes.append("none of these files is surely faster than the dense model")
+            notes.append(f"of those {how}, none is surely faster than the dense model")
     else:
         notes.append(f"no file has a drop within {MAX_DROP}")
     dense = min((case.size_bytes for case in cases if case.method_id == "dense"), default=None)

@@ -128,7 +128,7 @@ function advise() {
     ? `${fitting.length} of ${cases.length} files fit on average over their seeds, ${surely} of them with all of the 95% interval of their drop; ${front.length} are on the front.${fitting.length > best.length ? ` The first ${best.length} are shown.` : ""}`
     : `No file of ${cases.length} fits; allow more of one limit.`;
   const untimed = [...new Set(best.filter((option) => option.latency_s === null).map((option) => option.not_timed))];
-  if (untimed.length) byId("advice-sentence").textContent += ` Why some were not timed: ${untimed.join("; ")}.`;
+  byId("advice-untimed").textContent = untimed.join("; ");
   const body = byId("advice-table").tBodies[0];
   body.replaceChildren();
   for (const option of best) fill(body.insertRow(), cells(option));
