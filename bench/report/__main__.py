@@ -94,7 +94,7 @@ def _advise(given: argparse.Namespace, results: Results) -> int:
     limits = {name: getattr(given, f"max_{name}") for name in LIMITS}
     drop, size, latency = (text and limit(name, text) for name, text in limits.items())
     found = advise(results, given.task, given.model, max_drop=drop, max_bytes=size, max_latency_s=latency)
-    print(found.table.text())
+    print(found.text())
     return 0 if found.fitting else 1
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.report.pareto import NOT_TIMED, Option, options
@@ -24,6 +24,8 @@ HEADERS = (
     *("case", "fits", "bytes", "x smaller", "ms", "x faster", "score", "drop", "95% interval", "seeds"),
     *("joules", "source", "settings", "command"),
 )
+# A terminal has no room for them beside the others.
+IN_WORDS = ("seeds", "settings", "command")
 STYLES = {
     **{"bytes": ",.0f", "x smaller": ".2f", "ms": ".4g", "x faster": ".2f", "score": ".4f", "drop": "+.4f"},
     "joules": ".3g",
@@ -86,14 +88,26 @@ class Advice:
     @property
     def table(self) -> Table:
         """A row for each answer."""
-        shown = self.fitting or self.closest
         notes = [
             self.sentence,
             "drop is against the dense model of the same seed, a mean; fits is 'surely' where all of the 95% interval"
             " is within the limit, 'on average' where only the mean is",
         ]
         title = "Which compression to use" if self.fitting else "Nothing fits; the closest"
-        return Table("advice", title, HEADERS, [self._row(option) for option in shown], notes, STYLES)
+        return Table("advice", title, HEADERS, [self._row(option) for option in self._shown], notes, STYLES)
+
+    def text(self) -> str:
+        """The answers for a terminal: what each is worth in a table, and below it how to make each again."""
+        narrow = [header for header in HEADERS if header not in IN_WORDS]
+        rows = [
+            [cell for header, cell in zip(HEADERS, row, strict=True) if header in narrow] for row in self.table.rows
+        ]
+        again = [f"{option.case}: {settings_text(option.settings)}\n  {option.command}" for option in self._shown]
+        return "\n".join([replace(self.table, headers=narrow, rows=rows).text(), "", *again])
+
+    @property
+    def _shown(self) -> tuple[Option, ...]:
+        return self.fitting or self.closest
 
     def _row(self, option: Option) -> list[Cell]:
         most = math.inf if self.limits.max_drop is None else self.limits.max_drop
