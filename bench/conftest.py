@@ -42,9 +42,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="print the paper's tables, Pareto fronts, lottery tickets and speed lines too",
     )
-    parser.getgroup("gnn").addoption(
-        "--report", type=Path, metavar="FOLDER", help="write the page of this run, with its tables and figures, there"
-    )
 
 
 @pytest.hookimpl(tryfirst=True)
