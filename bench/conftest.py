@@ -20,7 +20,6 @@ from fixtures.peak_memory import PeakMemory
 from fixtures.record import Results
 from fixtures.results import READERS, Reported
 from fixtures.results_document import DATA, results_document
-from fixtures.same_run import results_bytes
 from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session
 from fixtures.speed import Speed
@@ -71,7 +70,7 @@ def write_page(folder: Path, document: dict[str, Any]) -> str:
     results = msgspec.convert(document, Results)
     if not results.cases:
         return f"no page was written to {folder}: no case was run"
-    publish(files_of(page_of(results), results_bytes(document)), folder)
+    publish(files_of(page_of(results), document), folder)
     return f"page: {folder / 'index.html'}"
 
 

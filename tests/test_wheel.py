@@ -204,6 +204,14 @@ def test_cases_that_are_all_deselected_leave_nothing(run_installed: Run, install
     assert left <= {"conftest.py", "mine", "__pycache__", ".benchmarks"}
 
 
+def test_a_page_of_other_cases_is_made_from_their_results(run_installed: Run, installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(PLUGIN)
+    done = run_installed(installed, tmp_path, "pytest", "--report", "page")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "write --results FILE, and then python -m bench.report FILE -o FOLDER" in done.stderr
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_path_that_does_not_exist_is_named(run_installed: Run, installed: Path, tmp_path: Path, workers: str) -> None:
     (tmp_path / "conftest.py").write_text(PLUGIN)

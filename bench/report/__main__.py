@@ -11,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from bench.report.advice import advise, limit
 from bench.report.publishing import INSTALL, check_folder, publish
 from bench.report.reading import read_run
@@ -59,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _answer(given: argparse.Namespace) -> int:
-    results = read_run(given.results)
+    document, results = read_run(given.results)
     if given.advise:
         return _advise(given, results)
     check_folder(given.folder)
@@ -81,8 +79,7 @@ def _answer(given: argparse.Namespace) -> int:
         ],
         history=[runs.figure()] if runs else [],
     )
-    records = given.results[0].read_bytes() if len(given.results) == 1 else msgspec.json.encode(results)
-    publish(files_of(page, records, split=given.split), given.folder)
+    publish(files_of(page, document, split=given.split), given.folder)
     if given.markdown:
         text = markdown(page, os.path.relpath(given.folder, given.markdown.parent))
         write_atomically(given.markdown, text.encode())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 from bench.report.metrics import joules, scaled, scores
+from bench.report.pareto import command
 from bench.report.reported import read_reported
 from bench.report.table import Quantity, Table
 from fixtures.record import Record, Results
@@ -76,7 +77,7 @@ def all_cases_table(results: Results) -> Table:
             joules(record.training_energy_j),
             scaled(record.memory_bytes.peak_rss, 1e-6),
             record.gate.status,
-            f"scripts/bench --profile {results.profile} --case {record.id}",
+            command(record, results),
         ]
         for record in records
     ]

@@ -12,6 +12,7 @@ from fixtures.findings import FAIL, IMPROVED, PASS, UNDECIDED
 from fixtures.movement import Movement
 from fixtures.record import Record, Results
 from fixtures.suite import Suite
+from fixtures.thresholds import Rules
 from fixtures.timing_baseline import TimingBaseline, measured_ratios
 from gnn.errors import GnnError
 
@@ -189,20 +190,15 @@ def compare(old: Results, new: Results, *, significant_only: bool = False) -> Ta
         GnnError: The runs have different protocols, data or scores, or no case in common.
     """
     before, now = ({record.id: record for record in results.cases} for results in (old, new))
-    both = sorted(before.keys() & now.keys())
-    _refuse(old, new, [(before[name], now[name]) for name in both])
+    both = [(before[name], now[name]) for name in sorted(before.keys() & now.keys())]
+    _refuse(old, new, both)
     rules = Suite.of(BENCH, "", snapshots=SNAPSHOTS, ignore_timing=True).rules
     classes = [results.machine.get("class") for results in (old, new)]
-    ratios = measured_ratios([before[name] for name in both], rules.timings) if classes[0] == classes[1] else None
-    timing, moves, without = TimingBaseline(str(classes[0]), ratios), [], []
-    for name in both:
-        values = [] if before[name].not_finite or now[name].not_finite else [as_document(now[name], new)]
-        found = [one for value in values for one in movements(value, as_document(before[name], old), rules.allowances)]
-        if not found:
-            without.append(name)
-            continue
-        common = len({*before[name].seeds} & {*now[name].seeds})
-        moves += [Move(name, common, one) for one in (*found, *timing.movements(now[name], rules.timings))]
+    ratios = measured_ratios([record for record, _ in both], rules.timings) if classes[0] == classes[1] else None
+    timing = TimingBaseline(str(classes[0]), ratios)
+    by_case = {record.id: _between(old, new, twin, record, rules, timing) for twin, record in both}
+    moves = [move for found in by_case.values() for move in found]
+    without = [name for name, found in by_case.items() if not found]
     changed = [move for move in moves if move.movement.now != move.movement.accepted]
     shown = [move for move in changed if move.movement.status != PASS] if significant_only else changed
     noise = sum(move.movement.status == PASS for move in changed)
@@ -219,6 +215,17 @@ def compare(old: Results, new: Results, *, significant_only: bool = False) -> Ta
     ]  # fmt: skip
     title = f"What changed from {old.commit} ({old.date or 'no date'}) to {new.commit} ({new.date or 'no date'})"
     return Table("against", title, HEADERS, [move.row for move in shown], notes, STYLES)
+
+
+def _between(
+    old: Results, new: Results, before: Record, now: Record, rules: Rules, timing: TimingBaseline
+) -> list[Move]:
+    """How far the values of a case are apart in two runs; none where they do not compare."""
+    if before.not_finite or now.not_finite:
+        return []
+    found = movements(as_document(now, new), as_document(before, old), rules.allowances)
+    common = len({*before.seeds} & {*now.seeds})
+    return [Move(now.id, common, one) for one in (*found, *timing.movements(now, rules.timings))] if found else []
 
 
 def _refuse(old: Results, new: Results, pairs: Sequence[tuple[Record, Record]]) -> None:

@@ -1,7 +1,5 @@
 """A run as a page: what it says first, what to use, every figure and every table, in one file that needs no network."""
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from bench.report.front import RULE, Front, front
 from bench.report.moved import SNAPSHOTS
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import options_of
-from bench.report.table import Cell, Table
+from bench.report.table import Table
 from fixtures.record import Results
 
 GENERATOR = "gnn-compression-bench"
@@ -137,19 +135,18 @@ def page_of(
     )
 
 
-def files_of(page: Page, records: bytes, *, split: bool = False) -> dict[str, bytes]:
+def files_of(page: Page, document: Mapping[str, Any], *, split: bool = False) -> dict[str, bytes]:
     """The files of a page by their path: the page, every table as CSV and Markdown, every figure as SVG and PNG.
 
     What continuous integration takes, and the records that all of it was made from, lie beside them.
 
     Args:
         page: What it shows.
-        records: The results file.
+        document: All that is in the results file.
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
-    # Without the blanks that people read it by: a page is kept where the code is.
-    files |= {"records.json": msgspec.json.format(records, indent=-1)} | (split_files() if split else {})
+    files |= {"records.json": msgspec.json.encode(document)} | (split_files() if split else {})
     files |= {name: text.encode() for name, text in ci_files(page.front).items()}
     for table in page.all_tables:
         files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}
@@ -173,7 +170,7 @@ def html(page: Page, *, split: bool = False) -> str:
             **{"page": page, "split": split, "generator": GENERATOR, "measured": MEASURED, "shown_moves": SHOWN_MOVES},
             parts={} if split else _parts(),
             looks=looks,
-            with_rows=with_rows,
+            compact=compact,
             verdicts=VERDICTS,
             rule=RULE,
             settings_text=settings_text,
@@ -182,42 +179,14 @@ def html(page: Page, *, split: bool = False) -> str:
     )
 
 
-def with_rows(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A declaration of a figure whose data are rows under their names instead of CSV.
-
-    Vega makes a function of the names to read CSV by, which a policy without inline scripts refuses.
-    """
-    kinds: dict[str, Mapping[str, str]] = {}
-    declared = _without_formats(spec, kinds)
-    texts = spec.get("datasets", {})
-    return declared | {"datasets": texts | {name: _rows(texts[name], parse) for name, parse in kinds.items()}}
+def compact(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A declaration of a figure in which each set of data has every name once, before all rows."""
+    return {**spec, "datasets": {name: _compact(rows) for name, rows in spec["datasets"].items()}}
 
 
-def _without_formats(part: Any, kinds: dict[str, Mapping[str, str]]) -> Any:  # noqa: ANN401
-    """The same without what says of data that it is CSV; notes the kinds of its columns under its name."""
-    match part:
-        case {"name": str(name), "format": {"type": "csv", "parse": parse}}:
-            kinds[name] = parse
-            return {"name": name}
-        case dict():
-            return {name: _without_formats(one, kinds) for name, one in part.items()}
-        case list():
-            return [_without_formats(one, kinds) for one in part]
-    return part
-
-
-def _rows(text: str, kinds: Mapping[str, str]) -> dict[str, Any]:
-    names, *rows = csv.reader(io.StringIO(text))
-    numbers = [kinds[name] == "number" for name in names]
-    cells = [[_read(cell, is_number) for cell, is_number in zip(row, numbers, strict=True)] for row in rows]
-    return {"names": names, "rows": cells}
-
-
-def _read(cell: str, is_number: bool) -> Cell:
-    if not cell:
-        return None
-    number = float(cell) if is_number else cell
-    return int(number) if isinstance(number, float) and number.is_integer() else number
+def _compact(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {"names": names, "rows": [[row.get(name) for name in names] for row in rows]}
 
 
 def looks(table: Table) -> dict[str, list[int]]:

@@ -71,6 +71,14 @@ def test_what_fits_and_nothing_beats_is_told_smallest_first() -> None:
     assert MASKED.id not in [option.case for option in timed.fitting]
 
 
+def test_a_terminal_has_the_numbers_in_columns_and_the_commands_below() -> None:
+    found = advise(ALL, max_bytes=600)
+    table, _, again = found.text().partition("\n\n")
+    assert "command" not in table.splitlines()[1]
+    assert [f"{option.case}  " in table for option in found.fitting] == [True] * len(found.fitting)
+    assert [line for line in again.splitlines() if line.startswith("  ")] == [f"  {o.command}" for o in found.fitting]
+
+
 def test_the_closest_are_told_where_nothing_fits() -> None:
     found = advise(ALL, max_drop=0.01, max_bytes=490.0, max_latency_s=0.0039)
     assert not found.fitting

@@ -39,7 +39,7 @@ def test_a_case_has_a_row_with_the_command_that_reproduces_it() -> None:
         "training energy J": "1,234 (rapl)",
         "memory MB": "612",
         "gate": "pass",
-        "command": f"scripts/bench --profile ci --case {TUNED}",
+        "command": f"scripts/bench --profile ci --case {TUNED} --seeds 4",
     }
 
 

@@ -1,7 +1,5 @@
 """The figures: from a made-up run, and from records made by hand."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -42,10 +40,10 @@ def figures(run: Results) -> dict[str, Figure]:
     return {figure.key: figure for figure in draw_figures(run) if isinstance(figure, Figure)}
 
 
-def data(figure: Figure) -> Iterator[dict[str, str]]:
+def data(figure: Figure) -> Iterator[dict[str, Any]]:
     """The rows of all data sets of a chart."""
-    for text in figure.spec()["datasets"].values():
-        yield from csv.DictReader(io.StringIO(text))
+    for rows in figure.spec()["datasets"].values():
+        yield from rows
 
 
 def numbers(cells: Iterator[object] | list[object]) -> set[float]:
@@ -147,3 +145,17 @@ def test_colours_are_seen_on_white_and_on_black_and_methods_differ() -> None:
         assert 1.05 / (luminance(colour) + 0.05) >= 3, colour
         assert (luminance(colour) + 0.05) / (luminance("#121212") + 0.05) >= 3, colour
     assert len(set(METHODS.values())) == len(METHODS)
+
+
+def test_a_front_leaves_out_what_would_flatten_it_and_says_so() -> None:
+    accuracies = {"dense": 0.9, "global.s0.5": 0.88, "fine-grained.s0.9": 0.5}
+    records = [
+        made_up_record(f"a-task.a-model.{method}", accuracy={"values": [value] * 4, "mean": value, "std": 0.0})
+        for method, value in accuracies.items()
+    ]
+    (figure,) = (found for found in draw_figures(made_up_results(*records)) if found.key == "pareto-a-task")
+    assert isinstance(figure, Figure)
+    drawn = {row["accuracy"] for row in data(figure) if "accuracy" in row}
+    assert drawn == {0.9, 0.88}
+    assert {row[3] for row in figure.table.rows} == set(accuracies.values())
+    assert figure.caption.endswith("to the best of their model: 1.")

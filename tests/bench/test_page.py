@@ -63,8 +63,14 @@ BROKEN = {
     "another schema": (msgspec.json.encode(made_up_results(DENSE, schema=99)), "its schema is 99"),
     "no case": (msgspec.json.encode(made_up_results()), "holds no case"),
     "the same case": (msgspec.json.encode(ONE), "give every case once"),
-    "another machine": (msgspec.json.encode(made_up_results(PRUNED, machine={"class": "b"})), "the class of machines"),
-    "another protocol": (msgspec.json.encode(made_up_results(PRUNED, protocol="paper")), "protocol is 'clean'"),
+    "another machine": (
+        msgspec.json.encode(made_up_results(PRUNED, machine={"class": "b"})),
+        "the class of the machine",
+    ),
+    "another protocol": (
+        msgspec.json.encode(made_up_results(PRUNED, protocol="paper")),
+        "the protocol is clean and paper",
+    ),
 }
 
 
@@ -87,14 +93,45 @@ def test_a_folder_with_somebody_s_work_is_refused_and_an_older_page_replaced(tmp
     publish(OLDER | {"tables/old.csv": b""}, page)
     publish(OLDER | {"tables/new.csv": b""}, page)
     assert [path.name for path in (page / "tables").iterdir()] == ["new.csv"]
+    (tmp_path / "file").touch()
+    (page / "thesis.tex").write_text("mine")
     work = tmp_path / "work"
     work.mkdir()
-    (work / "thesis.tex").write_text("mine")
-    (tmp_path / "file").touch()
-    for folder in (work, tmp_path / "file"):
+    (work / "index.html").write_text("mine")
+    for folder in (page, work, tmp_path / "file"):
         with pytest.raises(GnnError, match=r"new folder|a folder for the page"):
             publish(OLDER, folder)
-    assert [path.name for path in work.iterdir()] == ["thesis.tex"]
+    assert {path.name for path in page.rglob("*.*")} == {"index.html", "new.csv", "thesis.tex"}
+    assert (work / "index.html").read_text() == "mine"
+
+
+def test_a_page_that_cannot_take_its_place_leaves_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(OLDER | {"tables/old.csv": b""}, tmp_path / "page")
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(16, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(GnnError, match=r"cannot be written to .*busy"):
+        publish(OLDER, tmp_path / "page")
+    assert [path.name for path in tmp_path.rglob("*.*")] == ["index.html", "old.csv"]
+
+
+def test_a_run_in_several_files_is_red_where_one_of_them_is_and_keeps_all_that_they_hold(tmp_path: Path) -> None:
+    green = written(tmp_path, made_up_results(DENSE, exit_status=0), "green.json")
+    document = msgspec.to_builtins(made_up_results(PRUNED, exit_status=1)) | {"of_a_later_version": [1]}
+    red = tmp_path / "red.json"
+    red.write_bytes(msgspec.json.encode(document))
+    green.write_bytes(msgspec.json.encode(msgspec.json.decode(green.read_bytes()) | {"of_a_later_version": [2]}))
+    assert main([str(green), str(red), "-o", str(tmp_path / "page")]) == 1
+    kept = msgspec.json.decode((tmp_path / "page" / "records.json").read_bytes())
+    assert kept["of_a_later_version"] == [1, 2]
+    assert [record["id"] for record in kept["cases"]] == [DENSE.id, PRUNED.id]
 
 
 def test_a_disk_that_is_full_leaves_the_older_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def _front_of(task: str, models: Sequence[tuple[str, list[Record]]]) -> Figure:
     near = {name: _near(found) for name, found in rows.items()}
     if left_out := sum(len(rows[name]) - len(near[name]) for name in rows):
         caption += (
-            f" {left_out} cases lose more than {SHOWN_LOSS:g} to the best of their model and are in the table only."
+            f" In the table only, since they lose more than {SHOWN_LOSS:g} to the best of their model: {left_out}."
         )
     cells = [[name, *(row.get(header) for header in HEADERS[1:])] for name, found in rows.items() for row in found]
     styles = {"bytes": ",.0f", "accuracy": ".4f", "95% from": ".4f", "to": ".4f"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import altair
 
-from bench.report.table import Cell, Table
+from bench.report.table import Cell
 
 # One colour and shape for every method in all figures. The colours are Okabe and Ito's, some of them darker, so that
 # each has a contrast of 3 on white and on black; where two methods share one, their shapes differ.
@@ -52,13 +52,8 @@ CONFIG: dict[str, Any] = {
 
 
 def inline(rows: Sequence[Mapping[str, Cell]]) -> altair.InlineData:
-    """Data in a chart: every name once, and numbers in the five digits that a picture needs."""
-    headers = list(dict.fromkeys(name for row in rows for name, cell in row.items() if cell is not None))
-    cells = [[_rounded(row.get(name)) for name in headers] for row in rows]
-    texts = {name for row in rows for name, value in row.items() if isinstance(value, str)}
-    # Without a type, an empty cell would be an empty text, which Vega draws at 0.
-    types: dict[str, Any] = {name: "string" if name in texts else "number" for name in headers}
-    return altair.InlineData(Table("", "", headers, cells).csv(), format=altair.CsvDataFormat(type="csv", parse=types))
+    """Data in a chart, numbers in the five digits that a picture needs."""
+    return altair.InlineData(values=[{name: _rounded(cell) for name, cell in row.items()} for row in rows])
 
 
 def _rounded(value: Cell) -> Cell:
