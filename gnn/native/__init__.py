@@ -3,11 +3,13 @@
 from gnn.native.activations import NOTHING, Activation, transform
 from gnn.native.aggregation import aggregate, maximum
 from gnn.native.chain import ProductChain
+from gnn.native.fastest import SPARSE
 from gnn.native.library import missing_because
 from gnn.native.products import PackedWeight
 
 __all__ = [
     "NOTHING",
+    "SPARSE",
     "Activation",
     "PackedWeight",
     "ProductChain",

@@ -1,8 +1,8 @@
 """Kernels in C for one core, compiled by this machine's own compiler when they are first needed.
 
 Without a compiler there are none, and everything that calls them has a form in PyTorch. `GNN_KERNELS=torch` in the
-environment asks for that form, `GNN_KERNELS=native` for these kernels, wherever both can be had; else the faster is
-taken, as measured (see `gnn.native.fastest`).
+environment asks for that form, `GNN_KERNELS=native` for these kernels, wherever both can be had, `GNN_KERNELS=sparse`
+for those of them that pass over zeros of weights; else the fastest is taken, as measured (see `gnn.native.fastest`).
 """
 
 import ctypes
@@ -36,15 +36,18 @@ SIGNATURES = {
     "maximum": "pppnnp",
     "transform": "ppnif",
     "chain": "ppppnnpnp",
+    "sparse_product": "pnppppnpnnnif",
 }
-RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int}
+RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int, "sparse_product": ctypes.c_int}
 
 
 def wanted() -> str:
-    """Which kernels `GNN_KERNELS` asks for: "native", "torch" or "fastest"; raises `SettingError` for anything else."""
+    """Which kernels `GNN_KERNELS` asks for; raises `SettingError` for what is none of "native", "sparse", "torch" and
+    "fastest".
+    """
     value = os.environ.get("GNN_KERNELS") or "fastest"
-    if value not in ("native", "torch", "fastest"):
-        raise SettingError(f"GNN_KERNELS is {value!r}; expected native, torch or fastest")
+    if value not in ("native", "sparse", "torch", "fastest"):
+        raise SettingError(f"GNN_KERNELS is {value!r}; expected native, sparse, torch or fastest")
     return value
 
 

@@ -1,28 +1,59 @@
 """x W + b with its activation, by the fastest kernel of this machine."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
+from gnn.layers import CsrMatrix
 from gnn.native.activations import NOTHING, Activation
-from gnn.native.fastest import fastest, rows_class
+from gnn.native.fastest import SPARSE, fastest, rows_class
 from gnn.native.library import kernels, library
 from gnn.native.tensors import taken
 
+# A kernel that reads only what is not zero is tried from this share of zeros on; it is as fast as others at a half.
+LEAST_SPARSITY = 0.55
+SPARSITY_CLASSES = 20
+
 
 class PackedWeight:
-    """A weight [in, out] that never changes and, once a kernel has asked for it, the same in panels of outputs."""
+    """A weight [in, out] that never changes and, once a kernel has asked for it, the same as that kernel reads it."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
-        self._panels: Tensor | None = None
         self._ways: dict[tuple[int, bool, Activation], str] = {}
 
-    @property
+    @cached_property
     def panels(self) -> Tensor:
-        """The weight as the compiled kernels read it."""
-        if self._panels is None:
-            self._panels = _packed(self.weight)
-        return self._panels
+        """The weight in panels of outputs."""
+        return _packed(self.weight)
+
+    @cached_property
+    def sparsity(self) -> float:
+        """The share of the weight that is exactly zero."""
+        return 1 - int(torch.count_nonzero(self.weight)) / max(1, self.weight.numel())
+
+    @cached_property
+    def sparsity_class(self) -> tuple[str, ...]:
+        """What a measurement is kept under beside the shape; nothing for a weight that is dense."""
+        share = int(self.sparsity * SPARSITY_CLASSES) / SPARSITY_CLASSES
+        return (f"sparsity={share}",) if self.sparsity >= LEAST_SPARSITY else ()
+
+    @cached_property
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Row pointer, columns and values of the transposed weight, without its zeros."""
+        output, channel = self.weight.t().nonzero(as_tuple=True)
+        channels, outputs = self.weight.shape
+        return CsrMatrix.from_coordinates(output, channel, self.weight[channel, output], (outputs, channels)).compact
+
+    def places(self, *, sparse: bool) -> tuple[int, ...]:
+        """Where in memory the weight is, in panels or as its entries."""
+        return tuple([part.data_ptr() for part in self.entries]) if sparse else (self.panels.data_ptr(),)
+
+    @property
+    def ways(self) -> set[str]:
+        """The ways that calls until now have gone."""
+        return set(self._ways.values())
 
     def product(self, features: Tensor, base: Tensor | None, activation: Activation = NOTHING) -> Tensor:
         """activation(x W + base).
@@ -33,8 +64,8 @@ class PackedWeight:
             return plain_product(features, self.weight, base, activation)
         key = (rows_class(len(features)), base is not None and base.dim() > 1, activation)
         way = self._ways.get(key) or self._choose(key, features, base)
-        if way == "native":
-            return self._native(features, base, activation)
+        if way in ("native", SPARSE):
+            return self._native(features, base, activation, sparse=way == SPARSE)
         if way == "onednn":
             return self._onednn(features, base, activation)
         return plain_product(features, self.weight, base, activation)
@@ -43,14 +74,17 @@ class PackedWeight:
         activation = key[2]
         ways = {"torch": lambda: plain_product(features, self.weight, base, activation)}
         if library() is not None:
-            ways["native"] = lambda: self._native(features, base, activation)
+            ways["native"] = lambda: self._native(features, base, activation, sparse=False)
+            if self.sparsity_class:
+                ways[SPARSE] = lambda: self._native(features, base, activation, sparse=True)
         if not key[1] and activation.name != "elu":
             ways["onednn"] = lambda: self._onednn(features, base, activation)
         rows, by_row, _ = key
-        self._ways[key] = fastest(("product", *self.weight.shape, rows, by_row, activation.name), ways)
+        named = ("product", *self.weight.shape, rows, by_row, activation.name, *self.sparsity_class)
+        self._ways[key] = fastest(named, ways)
         return self._ways[key]
 
-    def _native(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
+    def _native(self, features: Tensor, base: Tensor | None, activation: Activation, *, sparse: bool) -> Tensor:
         if features.stride(1) != 1:
             features = features.contiguous()
         channels, outputs = self.weight.shape
@@ -59,10 +93,11 @@ class PackedWeight:
         if base is not None:
             base = base.contiguous()
             stride = outputs if base.dim() > 1 else 0
-        kernels().product(
+        kernel = kernels().sparse_product if sparse else kernels().product
+        refused = kernel(
             features.data_ptr(),
             features.stride(0),
-            self.panels.data_ptr(),
+            *self.places(sparse=sparse),
             None if base is None else base.data_ptr(),
             stride,
             out.data_ptr(),
@@ -72,7 +107,7 @@ class PackedWeight:
             activation.number,
             activation.alpha,
         )
-        return out
+        return self._native(features, base, activation, sparse=False) if refused else out
 
     def _onednn(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
         # It is not public, so that torch is pinned and this is the only place that calls it.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gnn.errors import SettingError
 from gnn.layers.rules import lower
 from gnn.models import fp32_model, on_task, unwrapped_model
+from gnn.native import SPARSE
 from gnn.runtime.kernels import KERNEL, Kernel
 from gnn.runtime.peepholes import fuse
 from gnn.tasks import Task
@@ -46,12 +47,20 @@ def compile(module: Module, example: Any = None) -> Module:  # noqa: A001, ANN40
 def explain(compiled: nn.Module) -> dict[str, str]:
     """What became of each layer: the kernel it has, or why it was left; "" stands for the module as a whole.
 
+    Which of several kernels a product has is measured when it is first called, so that only then it is said where
+    zeros of weights are passed over.
+
     Raises `SettingError` for a module that is not compiled.
     """
     report = vars(compiled).get(REPORT)
     if report is None:
         raise SettingError(f"{type(compiled).__name__} is not compiled; give what gnn.runtime.compile returned")
-    return dict(report)
+    kernels = [layer for name, layer in compiled.named_modules() if isinstance(layer, Kernel) and ".parts." not in name]
+    sparse = sum(SPARSE in kernel.ways for kernel in kernels)
+    if not sparse:
+        return dict(report)
+    said = f"zeros of weights passed over ({sparse}x)"
+    return {**report, "": f"{report['']}; {said}" if "" in report else said}
 
 
 def untouched_layers(module: nn.Module) -> dict[str, str]:

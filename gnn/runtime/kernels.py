@@ -40,6 +40,11 @@ class Kernel(nn.Module):
         other.activation = activation
         return other
 
+    @property
+    def ways(self) -> set[str]:
+        """How its products were computed until now, see `gnn.native.fastest`."""
+        return vars(self)["packed"].ways if "packed" in vars(self) else set()
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
@@ -234,6 +239,11 @@ class Chain(Kernel):
             part.bias if isinstance(part, Affine) else part._base(cast(CsrMatrix, matrix)) for part in self.products
         ]
         return self._chain(features, matrix, bases)
+
+    @property
+    def ways(self) -> set[str]:
+        """How the chain, or its products apart, were computed until now."""
+        return self._chain.ways
 
     def _apart(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
         first, *others = self.products
