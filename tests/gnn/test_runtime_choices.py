@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gnn.native import library
+from gnn.native.library import library
 from gnn.runtime import compile, explain  # noqa: A004
 
 
