@@ -37,8 +37,10 @@ SIGNATURES = {
     "transform": "ppnif",
     "chain": "ppppnnpnp",
     "sparse_product": "pnppppnpnnnif",
+    "pack_bfloat16": "pnnp",
+    "product_bfloat16": "pnppnpnnnif",
 }
-RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int, "sparse_product": ctypes.c_int}
+WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16")
 
 
 def wanted() -> str:
@@ -79,7 +81,13 @@ def missing_because() -> str:
 def processor() -> tuple[int, tuple[str, ...]]:
     """How many floats a vector has here, and what the compiler has to know of the processor."""
     capability = torch.backends.cpu.get_cpu_capability()
-    return WIDTHS.get(capability, 4), FLAGS.get(capability, ())
+    of_bfloat16 = ("-mavx512bf16",) if has_bfloat16() else ()
+    return WIDTHS.get(capability, 4), (*FLAGS.get(capability, ()), *of_bfloat16)
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor has instructions for products of bfloat16, and kernels may use them."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_avx512_bf16_supported()
 
 
 @lru_cache
@@ -125,5 +133,8 @@ def _loaded(path: Path) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path))
     for name, kinds in SIGNATURES.items():
         function = getattr(loaded, name)
-        function.argtypes, function.restype = [KINDS[kind] for kind in kinds], RESULTS.get(name)
+        function.argtypes, function.restype = (
+            [KINDS[kind] for kind in kinds],
+            ctypes.c_int if name in WITH_RESULT else None,
+        )
     return loaded

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from gnn.errors import SettingError
 from gnn.layers.rules import lower
 from gnn.models import fp32_model, on_task, unwrapped_model
-from gnn.native import SPARSE
+from gnn.native import SPARSE, has_bfloat16
+from gnn.quantization.description import in_bfloat16
+from gnn.quantization.integer_model import plain_model
 from gnn.runtime.kernels import KERNEL, Kernel
 from gnn.runtime.peepholes import fuse
 from gnn.tasks import Task
@@ -18,11 +20,14 @@ from gnn.tasks import Task
 Inference = Callable[[], Tensor]
 Module = TypeVar("Module", bound=nn.Module)
 
-# Where a compiled module has what became of its layers.
-REPORT = "_lowering_report"
+# Where a compiled module has what became of its layers, and in which precision its products read.
+REPORT, PRECISION = "_lowering_report", "_precision"
+PRECISIONS = ("fp32", "bf16")
+IN_BF16 = "products read bf16"
+NO_GAIN = "without a gain, as this processor has no instructions for it: rounded numbers are multiplied in FP32"
 
 
-def compile(module: Module, example: Any = None) -> Module:  # noqa: A001, ANN401
+def compile(module: Module, example: Any = None, *, precision: str = "fp32") -> Module:  # noqa: A001, ANN401
     """Compile any module for inference.
 
     The result is a copy in evaluation mode whose weights take no gradient. Each layer with a rule in
@@ -33,11 +38,17 @@ def compile(module: Module, example: Any = None) -> Module:  # noqa: A001, ANN40
     Args:
         module: Any nn.Module, in PyTorch's wrappers or not.
         example: The arguments of one call: a tuple of them, a mapping by name, or the only one.
+        precision: "fp32", or "bf16" for products that round weights, once, and what they read to bfloat16 and add up in
+            FP32: other results, in half the time where the processor has instructions for it. A model that is in
+            bfloat16 (`gnn.Bf16`) is compiled so in any case.
 
     Returns:
         The compiled copy, called as the module is; `explain` tells what became of its layers.
+
+    Raises:
+        SettingError: There is no such precision.
     """
-    compiled = lowered(module)
+    compiled = lowered(module, precision)
     if example is not None:
         arguments = () if isinstance(example, Mapping) else example if isinstance(example, tuple) else (example,)
         _fuse(compiled, arguments, dict(example) if isinstance(example, Mapping) else {})
@@ -55,12 +66,13 @@ def explain(compiled: nn.Module) -> dict[str, str]:
     report = vars(compiled).get(REPORT)
     if report is None:
         raise SettingError(f"{type(compiled).__name__} is not compiled; give what gnn.runtime.compile returned")
+    said = [report[""]] if "" in report else []
     kernels = [layer for name, layer in compiled.named_modules() if isinstance(layer, Kernel) and ".parts." not in name]
-    sparse = sum(SPARSE in kernel.ways for kernel in kernels)
-    if not sparse:
-        return dict(report)
-    said = f"zeros of weights passed over ({sparse}x)"
-    return {**report, "": f"{report['']}; {said}" if "" in report else said}
+    if sparse := sum(SPARSE in kernel.ways for kernel in kernels):
+        said.append(f"zeros of weights passed over ({sparse}x)")
+    if vars(compiled)[PRECISION] == "bf16":
+        said.append(IN_BF16 if has_bfloat16() else f"{IN_BF16} {NO_GAIN}")
+    return {**report, "": "; ".join(said)} if said else dict(report)
 
 
 def untouched_layers(module: nn.Module) -> dict[str, str]:
@@ -76,9 +88,17 @@ def untouched_layers(module: nn.Module) -> dict[str, str]:
 
 @torch.inference_mode(mode=False)
 @torch.no_grad()
-def lowered(module: Module) -> Module:
-    """A copy in evaluation mode in which every layer is lowered that has a rule that holds."""
-    compiled = copy.deepcopy(unwrapped_model(module)).eval().requires_grad_(requires_grad=False)
+def lowered(module: Module, precision: str = "fp32") -> Module:
+    """A copy in evaluation mode in which every layer is lowered that has a rule that holds.
+
+    Raises `SettingError` for an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise SettingError(f"precision {precision!r} is unknown; valid are: {', '.join(PRECISIONS)}")
+    module = unwrapped_model(module)
+    if in_bfloat16(module):
+        return _with_rounding(module, lowered(plain_model(module), "bf16"))
+    compiled = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
     report: dict[str, str] = {}
     inside: list[str] = []
     for path, layer in list(compiled.named_modules()):
@@ -87,7 +107,23 @@ def lowered(module: Module) -> Module:
             report[path] = said
         if isinstance(kernel, Kernel) and not kernel.entered:
             inside.append(f"{path}." if path else "")
-    vars(compiled)[REPORT] = report
+    for kernel in compiled.modules():
+        if isinstance(kernel, Kernel):
+            kernel.reads_bfloat16 = precision == "bf16"
+    vars(compiled)[REPORT], vars(compiled)[PRECISION] = report, precision
+    return compiled
+
+
+def _with_rounding(rounding: Module, compiled: Module) -> Module:
+    """The compiled module with those layers of one in bfloat16 that no kernel stands for and that round in between."""
+    for path, layer in rounding.named_modules():
+        if not hasattr(layer, "add_quantizers") or KERNEL in compiled.get_submodule(path)._modules:
+            continue
+        own = copy.deepcopy(layer).eval().requires_grad_(requires_grad=False)
+        if not path:
+            vars(own).update({name: vars(compiled)[name] for name in (REPORT, PRECISION)})
+            return cast(Module, own)
+        compiled.set_submodule(path, own)
     return compiled
 
 

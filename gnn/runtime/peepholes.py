@@ -14,7 +14,8 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers.readout import max_readout, mean_matrix
 from gnn.native import Activation
-from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 
 TOLERANCE = 1e-5
@@ -177,7 +178,9 @@ class _Rewriting:
     def _product_of_sum(self, node: fx.Node) -> bool:
         """(A x) W + b as one kernel, which may take A (x W) + b instead."""
         kernel, total = self._computed(node), self._only_read_by(node)
-        if not isinstance(kernel, Affine) or total is None or self._computed(total) not in AGGREGATING:
+        if not isinstance(kernel, Affine) or kernel.reads_bfloat16 or total is None:
+            return False
+        if self._computed(total) not in AGGREGATING:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
@@ -188,7 +191,7 @@ class _Rewriting:
         kernel, before = self._computed(node), self._only_read_by(node)
         norm = self._computed(before) if before is not None else None
         plain = type(kernel) is Affine or (type(kernel) is Product and kernel.shift is None)
-        if before is None or not isinstance(norm, ScaleShift) or not plain:
+        if before is None or not isinstance(norm, ScaleShift) or not plain or kernel.reads_bfloat16:
             return False
         folded = cast(Affine | Product, kernel).after(norm.scale, norm.shift)
         self._replace(node, folded, before.args[0], *node.args[1:])
@@ -206,7 +209,7 @@ class _Rewriting:
         kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
-        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
+        features = self._insert(node, kernel.without_bias(), *product.args)
         self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
@@ -234,7 +237,7 @@ class _Rewriting:
         """Products whose rows nobody else reads, one after the other for some rows at a time."""
         kernel, product = self._computed(node), self._only_read_by(node)
         before = self._computed(product) if product is not None else None
-        if type(kernel) is not Affine or product is None:
+        if type(kernel) is not Affine or kernel.reads_bfloat16 or product is None:
             return False
         if isinstance(before, Chain):
             parts = before.products
