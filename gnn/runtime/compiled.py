@@ -22,7 +22,8 @@ Module = TypeVar("Module", bound=nn.Module)
 
 # Where a compiled module has what became of its layers, and in which precision its products read.
 REPORT, PRECISION = "_lowering_report", "_precision"
-PRECISIONS = ("fp32", "bf16")
+# What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
+TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
 IN_BF16 = "products read bf16"
 NO_GAIN = "without a gain, as this processor has no instructions for it: rounded numbers are multiplied in FP32"
 
@@ -76,14 +77,19 @@ def explain(compiled: nn.Module) -> dict[str, str]:
 
 
 def untouched_layers(module: nn.Module) -> dict[str, str]:
-    """The layers with weights or messages of their own that `compile` leaves as they are, each with the reason."""
+    """The layers with weights or messages of their own that `compile` leaves as they are, each with the reason.
+
+    "" says of the whole module where a precision brings nothing on this processor.
+    """
     compiled = lowered(module)
     layers = dict(compiled.named_modules())
-    return {
+    left = {
         path: said
         for path, said in explain(compiled).items()
         if KERNEL not in layers[path]._modules and _is_more_than_a_function(layers[path])
     }
+    in_vain = vars(compiled)[PRECISION] == "bf16" and not has_bfloat16()
+    return {**left, "": f"{IN_BF16} {NO_GAIN}"} if in_vain else left
 
 
 @torch.inference_mode(mode=False)
@@ -93,8 +99,8 @@ def lowered(module: Module, precision: str = "fp32") -> Module:
 
     Raises `SettingError` for an unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise SettingError(f"precision {precision!r} is unknown; valid are: {', '.join(PRECISIONS)}")
+    if precision not in TOLERANCE:
+        raise SettingError(f"precision {precision!r} is unknown; valid are: {', '.join(TOLERANCE)}")
     module = unwrapped_model(module)
     if in_bfloat16(module):
         return _with_rounding(module, lowered(plain_model(module), "bf16"))
@@ -162,7 +168,7 @@ def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, A
         report[""] = (
             "not fused, since a layer has hooks"
             if any(_hooks(layer) for layer in compiled.modules())
-            else fuse(compiled, arguments, keywords)
+            else fuse(compiled, arguments, keywords, TOLERANCE[vars(compiled)[PRECISION]])
         )
 
 

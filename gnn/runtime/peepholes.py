@@ -18,17 +18,17 @@ from gnn.runtime.chain import Chain
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 
-TOLERANCE = 1e-5
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 # The values of a call that a trace may depend on; of all others it depends on the type alone.
 CONSTANTS = (type(None), bool, int, float, str)
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tolerance: float) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
+    the fused form may differ by, as a share of the largest.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
@@ -42,7 +42,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     if not done:
         return "nothing to fuse"
     fused = _Fused(traced, own, arguments, keywords)
-    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
@@ -53,11 +53,11 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+def _agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     scale = float(own.abs().max()) if own.numel() else 0.0
-    return torch.allclose(fused, own, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+    return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):

@@ -14,6 +14,7 @@ from gnn.layers import CsrMatrix
 from gnn.native import (
     NOTHING,
     Activation,
+    Bfloat16Weight,
     PackedWeight,
     ProductChain,
     activations,
@@ -76,6 +77,10 @@ def product(weight: Tensor, features: Tensor, base: Tensor | None, activation: A
     return PackedWeight(weight).product(features, base, activation)
 
 
+def product_of_halves(weight: Tensor, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
+    return Bfloat16Weight(weight).product(features, base, activation)
+
+
 def chain(weights: list[Tensor], features: Tensor, matrix: CsrMatrix | None, base: Tensor | None) -> Tensor:
     kinds = [*ACTIVATIONS[1:], NOTHING][: len(weights)]
     return ProductChain([PackedWeight(weight) for weight in weights], kinds)(
@@ -91,6 +96,7 @@ def test_products_and_sums_over_neighbours(compare: Compare, activation: Activat
         for base in (None, torch.randn(outputs), torch.randn(rows, outputs)):
             compare(product, weight, features, base, activation)
             compare(product, weight, features.t().contiguous().t(), base, activation)
+            compare(product_of_halves, weight.t().contiguous().t(), features, base, activation)
             compare(aggregate, matrix, table, base, activation)
 
 
@@ -127,6 +133,7 @@ def test_maxima_and_functions_of_numbers(compare: Compare) -> None:
     values = torch.cat([torch.randn(1000) * 10 ** torch.linspace(-10, 38, 1000), SPECIAL])
     for function in (*ACTIVATIONS[1:], Activation("asinh")):
         compare(transform, values, function)
+        compare(product_of_halves, torch.ones(1, 9), SPECIAL[:, None], None, NOTHING)
         compare(product, torch.ones(1, 9), SPECIAL[:, None], None, ACTIVATIONS[2])
 
 
