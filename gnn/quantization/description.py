@@ -46,7 +46,7 @@ class Quantization:
 
     def __post_init__(self) -> None:
         if self.kind == BFLOAT16 and self.bit_width != BITS:
-            raise SettingError(f"bit_width {self.bit_width!r} is none of bfloat16, which has {BITS}")
+            raise SettingError(f"bit_width {self.bit_width!r} is not that of bfloat16; give {BITS}")
         if self.kind != BFLOAT16:
             require_bit_width(self.bit_width)
         if self.kind not in get_args(Kind):
