@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,10 @@ class ProductChain:
         self._outputs = self.weights[-1].weight.shape[1]
         self._ways: dict[tuple[int, bool], str] = {}
         self._steps: tuple[object, object] = ((), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Where tensors lie in memory is nothing for a copy.
+        return {**vars(self), "_steps": ((), None)}
 
     def __call__(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
         """activation(... activation((matrix @ x) W + base) ...).
