@@ -14,20 +14,21 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers.readout import max_readout, mean_matrix
 from gnn.native import Activation
-from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 
-TOLERANCE = 1e-5
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 # The values of a call that a trace may depend on; of all others it depends on the type alone.
 CONSTANTS = (type(None), bool, int, float, str)
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tolerance: float) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
+    the fused form may differ by, as a share of the largest.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
@@ -41,7 +42,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     if not done:
         return "nothing to fuse"
     fused = _Fused(traced, own, arguments, keywords)
-    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
@@ -52,11 +53,11 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+def _agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     scale = float(own.abs().max()) if own.numel() else 0.0
-    return torch.allclose(fused, own, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+    return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):
@@ -177,7 +178,9 @@ class _Rewriting:
     def _product_of_sum(self, node: fx.Node) -> bool:
         """(A x) W + b as one kernel, which may take A (x W) + b instead."""
         kernel, total = self._computed(node), self._only_read_by(node)
-        if not isinstance(kernel, Affine) or total is None or self._computed(total) not in AGGREGATING:
+        if not isinstance(kernel, Affine) or kernel.reads_bfloat16 or total is None:
+            return False
+        if self._computed(total) not in AGGREGATING:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
@@ -188,7 +191,7 @@ class _Rewriting:
         kernel, before = self._computed(node), self._only_read_by(node)
         norm = self._computed(before) if before is not None else None
         plain = type(kernel) is Affine or (type(kernel) is Product and kernel.shift is None)
-        if before is None or not isinstance(norm, ScaleShift) or not plain:
+        if before is None or not isinstance(norm, ScaleShift) or not plain or kernel.reads_bfloat16:
             return False
         folded = cast(Affine | Product, kernel).after(norm.scale, norm.shift)
         self._replace(node, folded, before.args[0], *node.args[1:])
@@ -206,7 +209,7 @@ class _Rewriting:
         kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
-        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
+        features = self._insert(node, kernel.without_bias(), *product.args)
         self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
@@ -234,7 +237,7 @@ class _Rewriting:
         """Products whose rows nobody else reads, one after the other for some rows at a time."""
         kernel, product = self._computed(node), self._only_read_by(node)
         before = self._computed(product) if product is not None else None
-        if type(kernel) is not Affine or product is None:
+        if type(kernel) is not Affine or kernel.reads_bfloat16 or product is None:
             return False
         if isinstance(before, Chain):
             parts = before.products

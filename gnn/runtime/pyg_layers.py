@@ -127,6 +127,7 @@ class Neighbours(Convolution):
         super().__init__(layer, "sum", "mean", "max")
         linear = product_of(of_neighbours)
         self.largest, self.product = linear, Product(linear.weight, linear.bias)
+        self.product.own_order_aggregates_first = True
         self.root = None if of_root is None else Affine(product_of(of_root, bias=False).weight, linear.bias)
 
     def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
