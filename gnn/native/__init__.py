@@ -2,6 +2,7 @@
 
 from gnn.native.activations import NOTHING, Activation, transform
 from gnn.native.aggregation import aggregate, maximum
+from gnn.native.attention import Attention
 from gnn.native.chain import ProductChain
 from gnn.native.library import missing_because
 from gnn.native.products import PackedWeight
@@ -9,6 +10,7 @@ from gnn.native.products import PackedWeight
 __all__ = [
     "NOTHING",
     "Activation",
+    "Attention",
     "PackedWeight",
     "ProductChain",
     "aggregate",

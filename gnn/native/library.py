@@ -36,8 +36,9 @@ SIGNATURES = {
     "maximum": "pppnnp",
     "transform": "ppnif",
     "chain": "ppppnnpnp",
+    "attend": "ppnpnppinnppfpnpiif",
 }
-RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int}
+RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int, "attend": ctypes.c_int}
 
 
 def wanted() -> str:

@@ -138,7 +138,20 @@ def _traced(
         if "assert" not in str(node.target) and node.target is not operator.eq:
             raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
         graph.erase_node(node)
-    return fx.GraphModule(compiled, graph)
+    traced = fx.GraphModule(compiled, graph)
+    for node in graph.nodes:
+        if node.op == "call_module" and node.kwargs:
+            _name_by_place(node, traced.get_submodule(cast(str, node.target)))
+    return traced
+
+
+def _name_by_place(node: fx.Node, layer: nn.Module) -> None:
+    """Have a call of a layer say by place what it says by name, which is how peepholes read calls."""
+    kernel: Any = layer._modules.get(KERNEL)
+    if kernel is not None:
+        bound = inspect.signature(kernel.forward).bind(*node.args, **node.kwargs)
+        bound.apply_defaults()
+        node.args, node.kwargs = bound.args, bound.kwargs
 
 
 class _Rewriting:
