@@ -37,8 +37,13 @@ SIGNATURES = {
     "transform": "ppnif",
     "chain": "ppppnnpnp",
     "attend": "ppnpnppinnppfpnpiif",
+    "best_nodes": "pppnp",
+    "learn_edges": "pppnpnpffpppn",
 }
-RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int, "attend": ctypes.c_int}
+RESULTS = {
+    **dict.fromkeys(("panel_width", "chain", "attend", "best_nodes"), ctypes.c_int),
+    "learn_edges": ctypes.c_int64,
+}
 
 
 def wanted() -> str:
