@@ -2,6 +2,7 @@
 
 from gnn.native.activations import NOTHING, Activation, transform
 from gnn.native.aggregation import aggregate, maximum
+from gnn.native.attention import Attention
 from gnn.native.bfloat16 import Bfloat16Weight, rounded
 from gnn.native.chain import ProductChain
 from gnn.native.fastest import SPARSE
@@ -12,6 +13,7 @@ __all__ = [
     "NOTHING",
     "SPARSE",
     "Activation",
+    "Attention",
     "Bfloat16Weight",
     "PackedWeight",
     "ProductChain",

@@ -39,8 +39,12 @@ SIGNATURES = {
     "sparse_product": "pnppppnpnnnif",
     "pack_bfloat16": "pnnp",
     "product_bfloat16": "pnppnpnnnif",
+    "attend": "ppnpnppinnppfpnpiif",
+    "best_nodes": "pppnp",
+    "learn_edges": "pppnpnpffpppn",
 }
-WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16")
+WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes")
+RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), "learn_edges": ctypes.c_int64}
 
 
 def wanted() -> str:
@@ -135,6 +139,6 @@ def _loaded(path: Path) -> ctypes.CDLL:
         function = getattr(loaded, name)
         function.argtypes, function.restype = (
             [KINDS[kind] for kind in kinds],
-            ctypes.c_int if name in WITH_RESULT else None,
+            RESULTS.get(name),
         )
     return loaded

@@ -1,8 +1,6 @@
 """What goes beyond one layer: rewritings of a traced forward that apply wherever their pattern stands."""
 
-import inspect
 import operator
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
@@ -11,17 +9,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from gnn.errors import SettingError
-from gnn.layers.readout import max_readout, mean_matrix
 from gnn.native import Activation
 from gnn.runtime.chain import Chain
-from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
+from gnn.runtime.tracing import CONSTANTS, traced
 
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
-# The values of a call that a trace may depend on; of all others it depends on the type alone.
-CONSTANTS = (type(None), bool, int, float, str)
 
 
 def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tolerance: float) -> str:
@@ -34,14 +29,14 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = _traced(compiled, own, arguments, keywords)
+        trace = traced(compiled, own, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
-    done = _Rewriting(traced).all()
+    done = _Rewriting(trace).all()
     if not done:
         return "nothing to fuse"
-    fused = _Fused(traced, own, arguments, keywords)
+    fused = _Fused(trace, own, arguments, keywords)
     if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
@@ -100,46 +95,6 @@ def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
     for name in path.split("."):
         module = getattr(module, name)
     return module
-
-
-class _Tracer(fx.Tracer):
-    """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
-
-    def __init__(self) -> None:
-        pools = getattr(sys.modules.get("torch_geometric.nn"), "__dict__", {})
-        whole = [
-            max_readout,
-            mean_matrix,
-            aggregate,
-            plus_own_row,
-            *(pools[name] for name in READOUTS if name in pools),
-        ]
-        super().__init__(autowrap_functions=tuple(whole))
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a call of the module is one step of the trace."""
-        kernel = m._modules.get(KERNEL)
-        if kernel is not None:
-            return not getattr(kernel, "entered", False)
-        return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
-
-
-def _traced(
-    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> fx.GraphModule:
-    bound = inspect.signature(own).bind(*arguments, **keywords)
-    given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
-    bound.apply_defaults()
-    constants = {name: value for name, value in bound.arguments.items() if name not in given}
-    graph = _Tracer().trace(compiled, constants)
-    for node in reversed(graph.nodes):
-        if node.users or node.op in ("placeholder", "output"):
-            continue
-        # Who calls has seen to it that constants are what they were.
-        if "assert" not in str(node.target) and node.target is not operator.eq:
-            raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
-        graph.erase_node(node)
-    return fx.GraphModule(compiled, graph)
 
 
 class _Rewriting:

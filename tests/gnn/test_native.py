@@ -14,12 +14,14 @@ from gnn.layers import CsrMatrix
 from gnn.native import (
     NOTHING,
     Activation,
+    Attention,
     Bfloat16Weight,
     PackedWeight,
     ProductChain,
     activations,
     aggregate,
     aggregation,
+    attention,
     maximum,
     transform,
 )
@@ -48,7 +50,7 @@ def compare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         found = []
         for kernels in ("native", "sparse", "torch"):
             monkeypatch.setenv("GNN_KERNELS", kernels)
-            for ways in (activations.WAYS, aggregation.WAYS):
+            for ways in (activations.WAYS, aggregation.WAYS, attention.WAYS):
                 ways.clear()
             found.append(function(*arguments))
         for ours in found[:-1]:
@@ -123,6 +125,25 @@ def test_weights_with_zeros(compare: Compare, sparsity: float) -> None:
             features[-1, 0] = float("inf")
             compare(product, weights[0], features, None, NOTHING)
             compare(chain, weights, features, None, None)
+
+
+@pytest.mark.parametrize("score", attention.SCORES)
+def test_attention(compare: Compare, score: str) -> None:
+    for targets, sources, channels in [*SIZES, (3, 2500, 8), (900, 7, 4), (2, 5, 150)]:
+        for heads, mean, activation in [(1, False, ACTIVATIONS[2]), (3, False, NOTHING), (2, True, ACTIVATIONS[1])]:
+            width = heads * channels
+            attend = Attention(score, heads, channels, 0.3, mean, torch.randn(width), torch.randn(width))
+            matrix = random_matrix(targets, sources)
+            rows = (torch.randn(width, sources).t(), torch.randn(2 * targets, width)[::2])
+            edge = torch.randn(len(matrix.column), heads) if score == "additive" else None
+            out = channels if mean else width
+            for base in (None, torch.randn(out), torch.randn(targets, out)):
+                compare(attend, matrix, rows, edge, base, activation)
+            if sources:
+                rows[0][0] = 100.0
+                compare(attend, matrix, rows, edge)
+                rows[0][0] = float("nan")
+                compare(attend, matrix, rows, edge)
 
 
 def test_maxima_and_functions_of_numbers(compare: Compare) -> None:
