@@ -38,7 +38,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = _traced(compiled, own, arguments, keywords)
+        traced = trace(compiled, own, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
@@ -106,7 +106,7 @@ def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
     return module
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
 
     def __init__(self) -> None:
@@ -122,19 +122,24 @@ class _Tracer(fx.Tracer):
         return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
 
 
-def _traced(
-    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+def trace(
+    compiled: nn.Module,
+    own: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    tracer: type[Tracer] = Tracer,
 ) -> fx.GraphModule:
+    """The steps of a call like this one; raises whatever a forward that cannot be traced makes of it."""
     bound = inspect.signature(own).bind(*arguments, **keywords)
     given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
     bound.apply_defaults()
     constants = {name: value for name, value in bound.arguments.items() if name not in given}
-    graph = _Tracer().trace(compiled, constants)
+    graph = tracer().trace(compiled, constants)
     for node in reversed(graph.nodes):
         if node.users or node.op in ("placeholder", "output"):
             continue
         # Who calls has seen to it that constants are what they were.
-        if "assert" not in str(node.target) and node.target is not operator.eq:
+        if "assert" not in str(node.target) and node.target not in (operator.eq, operator.getitem):
             raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
         graph.erase_node(node)
     return fx.GraphModule(compiled, graph)
