@@ -89,6 +89,11 @@ class _Counting(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Count, then do what was asked."""
+        # In inference mode what is made of other operations comes here as it is.
+        with self:
+            parts = func.decompose(*args, **(kwargs or {}))
+        if parts is not NotImplemented:
+            return parts
         out = func(*args, **(kwargs or {}))
         name = func._schema.name.removeprefix("aten::")
         matrices = [given for given in args if isinstance(given, Tensor) and given.dim() == 2]

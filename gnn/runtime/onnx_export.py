@@ -14,12 +14,11 @@ from torch import Tensor, fx, nn
 
 from gnn.atomic_file import AnyPath, write_atomically
 from gnn.errors import SettingError
-from gnn.layers.rules import lower
 from gnn.models import fp32_model, unwrapped_model
 from gnn.quantization.integer_model import is_integer
 from gnn.runtime.compiled import lowered
 from gnn.runtime.kernels import KERNEL, matrix_of
-from gnn.runtime.onnx_rules import ONNX, rule_of
+from gnn.runtime.onnx_rules import ONNX, rule_of, written
 from gnn.runtime.onnx_writer import Matrix, Name, Writer, whole
 from gnn.runtime.peepholes import Tracer, trace
 
@@ -83,8 +82,8 @@ def export_onnx(model: nn.Module, example: Any, path: AnyPath) -> OnnxFile:  # n
     exporting = _Exporting(steps, signature.bind(*arguments, **keywords).arguments)
     with torch.no_grad():
         exporting.run(*exporting.placeholders())
-    written = exporting.write.model(exporting.outputs, f"{type(bare).__name__}, written by gnn.runtime.export_onnx")
-    content = written.SerializeToString()
+    model_proto = exporting.write.model(exporting.outputs, f"{type(bare).__name__}, written by gnn.runtime.export_onnx")
+    content = model_proto.SerializeToString()
     write_atomically(path, content)
     names = tuple(exporting.write.inputs), tuple(exporting.outputs)
     return OnnxFile(Path(path), len(content), *names, signature)
@@ -149,16 +148,9 @@ class _Exporting(fx.Interpreter):
             return self._input(node, f"{path}.{node.args[1]}", actual)
         if node.op == "call_module":
             layer = self.module.get_submodule(cast(str, node.target))
-            layer = layer._modules.get(KERNEL) or layer
-            rule, called = rule_of(layer), type(layer).__name__
-            if rule is None and (lowering := lower.of(layer)) is not None:
-                layer = lowering(layer)
-                rule = rule_of(layer)
-            arguments = (layer, *arguments)
-        else:
-            called = getattr(node.target, "__name__", str(node.target))
-            rule = ONNX.get(node.target) or ONNX.get(called)
-        if rule is None:
+            return written(self.write, layer, *arguments, **keywords)
+        called = getattr(node.target, "__name__", str(node.target))
+        if (rule := ONNX.get(node.target) or ONNX.get(called)) is None:
             raise SettingError(f"{called} has no rule; add one with @gnn.runtime.onnx_rules.exports")
         return rule(self.write, *arguments, **keywords)
 

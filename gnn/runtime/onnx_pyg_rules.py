@@ -1,14 +1,17 @@
 """How PyTorch Geometric's convolutions and pools are written in ONNX: from their own arguments, edges included."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from gnn.errors import SettingError
+from gnn.quantization.pyg_layers import QuantizedMessagePassing
 from gnn.runtime.onnx_rules import exports, largest, product, written
 from gnn.runtime.onnx_writer import Matrix, Name, Writer
-from gnn.runtime.pyg_layers import Convolution, Gcn, Gin, Graph, Neighbours, Sage
+from gnn.runtime.pyg_layers import AGGREGATIONS, CONVOLUTIONS, Gcn, Gin, Graph, Neighbours, Sage
 
 
 def _graphs_of(write: Writer, batch: Name | None, size: Any) -> Name:  # noqa: ANN401
@@ -41,12 +44,14 @@ def _global_mean(write: Writer, features: Name, batch: Any, size: Any = None) ->
     return write.add("Div", total, write.add("Max", nodes, write.number(1.0)))
 
 
-def _edges(write: Writer, layer: Convolution, edges: Any, nodes: Name, *unknown: Any) -> Matrix:  # noqa: ANN401
+def _edges(write: Writer, aggregation: str, edges: Any, nodes: Name, *unknown: Any) -> Matrix:  # noqa: ANN401
     """The matrix that adds up or averages what edges [2, edges] bring."""
     if not isinstance(edges, Name) or any(given is not None for given in unknown):
         raise SettingError("only edges [2, edges] without weights or sizes are written in ONNX")
     source, target = (write.once(("end", edges, end), partial(_end, write, edges, end)) for end in (0, 1))
-    if layer.aggregation != "mean":
+    if aggregation not in ("sum", "mean"):
+        raise SettingError("only sums and means over edges are written in ONNX")
+    if aggregation == "sum":
         return Matrix(target, source, nodes)
     return write.once(("mean", edges, nodes), lambda: _averaging(write, Matrix(target, source, nodes)))
 
@@ -65,14 +70,17 @@ def _averaging(write: Writer, matrix: Matrix) -> Matrix:
 
 @exports(Gcn)
 def _gcn(write: Writer, kernel: Gcn, features: Name, edges: Any, weight: Any = None) -> Name:  # noqa: ANN401
-    nodes = write.rows_of(features)
-    matrix = _edges(write, kernel, edges, nodes, weight)
-    if kernel.normalize:
-        if kernel.aggregation != "sum" or kernel.improved or kernel.cached:
-            raise SettingError("only its usual normalisation is written in ONNX: a sum, not improved, not cached")
-        key = ("gcn", edges, kernel.add_self_loops)
-        matrix = write.once(key, lambda: _normalised(write, matrix, loops=kernel.add_self_loops))
-    return product(write, kernel.product, features, matrix)
+    return product(write, kernel.product, features, _of_gcn(write, kernel, kernel.aggregation, features, edges, weight))
+
+
+def _of_gcn(write: Writer, settings: Any, aggregation: str, features: Name, edges: Any, weight: Any) -> Matrix:  # noqa: ANN401
+    matrix = _edges(write, aggregation, edges, write.rows_of(features), weight)
+    if not settings.normalize:
+        return matrix
+    if aggregation != "sum" or settings.improved or settings.cached:
+        raise SettingError("only its usual normalisation is written in ONNX: a sum, not improved, not cached")
+    key = ("gcn", edges, settings.add_self_loops)
+    return write.once(key, lambda: _normalised(write, matrix, loops=settings.add_self_loops))
 
 
 def _normalised(write: Writer, matrix: Matrix, *, loops: bool) -> Matrix:
@@ -95,16 +103,23 @@ def _normalised(write: Writer, matrix: Matrix, *, loops: bool) -> Matrix:
 
 @exports(Gin)
 def _gin(write: Writer, kernel: Gin, features: Name, edges: Any, size: Any = None) -> Name:  # noqa: ANN401
-    matrix = _edges(write, kernel, edges, write.rows_of(features), size)
-    own = Matrix(matrix.row, matrix.column, matrix.rows, matrix.value, kernel.own_weight)
-    return written(write, kernel.nn, write.aggregate(own, features))
+    return _sum_and_own(write, kernel.nn, kernel.own_weight, features, edges, size)
+
+
+def _sum_and_own(write: Writer, inner: nn.Module, own: float, features: Name, edges: Any, size: Any) -> Name:  # noqa: ANN401
+    matrix = replace(_edges(write, "sum", edges, write.rows_of(features), size), own=own)
+    return written(write, inner, write.aggregate(matrix, features))
 
 
 @exports(Sage)
 def _sage(write: Writer, kernel: Sage, features: Any, edges: Any, size: Any = None) -> Name:  # noqa: ANN401
-    if not isinstance(features, Name) or kernel.project is not None or kernel.normalize:
-        raise SettingError("only its usual form is written in ONNX: one graph, not projected, not normalised")
+    _require_usual(kernel)
     return _neighbours(write, kernel, features, edges, size)
+
+
+def _require_usual(settings: Any) -> None:  # noqa: ANN401
+    if settings.project or settings.normalize:
+        raise SettingError("only its usual form is written in ONNX, neither projected nor normalised")
 
 
 @exports(Graph)
@@ -113,10 +128,56 @@ def _graph(write: Writer, kernel: Graph, features: Any, edges: Any, weight: Any 
 
 
 def _neighbours(write: Writer, kernel: Neighbours, features: Any, edges: Any, *unknown: Any) -> Name:  # noqa: ANN401
-    if not isinstance(features, Name) or kernel.aggregation == "max":
-        raise SettingError("only sums and means over one graph's edges are written in ONNX")
-    matrix = _edges(write, kernel, edges, write.rows_of(features), *unknown)
+    if not isinstance(features, Name):
+        raise SettingError("only one graph's edges are written in ONNX, not those between two kinds of nodes")
+    matrix = _edges(write, kernel.aggregation, edges, write.rows_of(features), *unknown)
     out = product(write, kernel.product, features, matrix)
     return (
         out if kernel.root is None else write.add("Add", out, write.affine(features, write.constant(kernel.root), None))
     )
+
+
+@exports(QuantizedMessagePassing)
+def _quantized(write: Writer, layer: Any, features: Any, edges: Any, *unknown: Any) -> Name:  # noqa: ANN401
+    """A convolution whose products are on integers, and whose messages are in FP32."""
+    if not all(isinstance(getattr(layer, place), nn.Identity) for place in ("messages", "aggregates", "updates")):
+        raise SettingError("it quantizes messages, which only our own convolutions are written with")
+    names = (kind.__name__ for kind in type(layer).__mro__ if kind.__module__.startswith(CONVOLUTIONS))
+    if (rule := QUANTIZED.get(next(names))) is None or not isinstance(features, Name):
+        raise SettingError(f"a {type(layer).__name__} has no rule in gnn.runtime.onnx_pyg_rules.QUANTIZED")
+    aggregation = AGGREGATIONS.get(type(layer.aggr_module).__name__, "another way")
+    return rule(write, layer, aggregation, features, edges, *unknown)
+
+
+def _quantized_gcn(write: Writer, layer: Any, aggregation: str, features: Name, edges: Any, weight: Any = None) -> Name:  # noqa: ANN401
+    matrix = _of_gcn(write, layer, aggregation, features, edges, weight)
+    total = write.aggregate(matrix, written(write, layer.lin, features))
+    return total if layer.bias is None else write.add("Add", total, write.constant(layer.bias))
+
+
+def _quantized_sage(write: Writer, layer: Any, *call: Any) -> Name:  # noqa: ANN401
+    _require_usual(layer)
+    return _quantized_neighbours(write, layer.lin_l, layer.lin_r if layer.root_weight else None, *call)
+
+
+def _quantized_neighbours(
+    write: Writer,
+    of_neighbours: nn.Module,
+    of_root: nn.Module | None,
+    aggregation: str,
+    features: Name,
+    edges: Any,  # noqa: ANN401
+    *unknown: Any,  # noqa: ANN401
+) -> Name:
+    matrix = _edges(write, aggregation, edges, write.rows_of(features), *unknown)
+    out = written(write, of_neighbours, write.aggregate(matrix, features))
+    return out if of_root is None else write.add("Add", out, written(write, of_root, features))
+
+
+# By the convolution's own name.
+QUANTIZED = {
+    "GCNConv": _quantized_gcn,
+    "SAGEConv": _quantized_sage,
+    "GraphConv": lambda write, layer, *call: _quantized_neighbours(write, layer.lin_rel, layer.lin_root, *call),
+    "GINConv": lambda write, layer, _sum, x, edges: _sum_and_own(write, layer.nn, 1 + float(layer.eps), x, edges, None),
+}

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers.readout import max_readout
+from gnn.layers.rules import lower
 from gnn.quantization.fake_quantize import Grid
 from gnn.quantization.integer_kernels import INT8_SHIFT
 from gnn.quantization.integer_layers import IntegerAggregation, IntegerProduct
@@ -147,16 +148,20 @@ def largest(write: Writer, features: Name, graph_of_node: Name, graphs: Name) ->
     return write.add("Where", some, found, write.number(0.0))
 
 
-def written(write: Writer, layer: nn.Module, *arguments: Any) -> Any:  # noqa: ANN401
-    """A layer that another one calls, or a sequence of layers."""
+def written(write: Writer, layer: nn.Module, *arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
+    """A layer that is called, or a sequence of layers; raises `SettingError` for one without a rule."""
     layer = layer._modules.get(KERNEL) or layer
     if isinstance(layer, nn.Sequential):
         for part in layer:
             arguments = (written(write, part, *arguments),)
         return arguments[0]
-    if (rule := rule_of(layer)) is None:
-        raise SettingError(f"a {type(layer).__name__} within it has no rule")
-    return rule(write, layer, *arguments)
+    rule = rule_of(layer)
+    if rule is None and (lowering := lower.of(layer)) is not None:
+        layer = lowering(layer)
+        rule = rule_of(layer)
+    if rule is None:
+        raise SettingError(f"{type(layer).__name__} has no rule; add one with @gnn.runtime.onnx_rules.exports")
+    return rule(write, layer, *arguments, **keywords)
 
 
 @exports(TensorQuantizer)

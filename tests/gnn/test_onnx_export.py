@@ -94,6 +94,23 @@ def test_integers_stay_codes_of_8_bits(name: str, tmp_path: Path) -> None:
 
 
 @needs_onnx
+@pytest.mark.parametrize("build", [ResidualGcn, JumpingGin, Sage])
+def test_pyg_convolutions_keep_their_codes(build: type[nn.Module], tmp_path: Path) -> None:
+    onnx: Any = importlib.import_module("onnx")
+    model = build().eval()
+    nodes, edge_index = ODD_GRAPHS["unsorted"]
+    example = (torch.randn(nodes, FEATURES), edge_index, torch.arange(nodes) * 2 // nodes)[: 2 + (build is not Sage)]
+    integer = compress(model, PostTraining(8), example=example).model
+    file = export_onnx(integer, example, tmp_path / "model.onnx")
+    held = [onnx.numpy_helper.to_array(part) for part in onnx.load(file.path).graph.initializer]
+    codes = sum(array.size for array in held if array.ndim == 2 and array.dtype == np.uint8)
+    assert codes == sum(p.numel() for p in model.parameters() if p.dim() > 1)
+    with torch.no_grad():
+        expected = integer(*example)
+    assert float((run(file, *example) - expected).abs().max()) < 1e-2 * float(expected.abs().max())
+
+
+@needs_onnx
 def test_a_narrow_model_has_a_small_file(tmp_path: Path) -> None:
     task = small_tasks()["gnnnet"]
     model = random_model("gnnnet", task)
