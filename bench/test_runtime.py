@@ -1,7 +1,7 @@
 """How much faster models are on our runtime: over PyG eager, compressed over our own best FP32, and beside peers."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -50,9 +50,7 @@ def test_runtime(target: Target, bench_session: BenchSession, record_property: C
     integer = None if isinstance(quantized, str) else quantized
     for subject in target.on_batches(dense, task, batches, integer):
         with bench_session.machine_lock.exclusive(f"measuring {target.name}, {subject.what}"):
-            # Builds that take minutes are made for one batch of each model: the largest is what compilers are for.
-            options = THOROUGH if paper else QUICK
-            rows = list(measured(subject, models, replace(options, expensive=paper and subject.batch != "1")))
+            rows = list(measured(subject, models, THOROUGH if paper else QUICK))
             found = described(subject, rows)
         record_property("runtime", found)
         faults += faults_of(subject, rows)
