@@ -25,11 +25,11 @@ class Convolution(Kernel):
     """
 
     name = "embedding bags and products"
-    activation: Activation = NOTHING
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
         super().__init__()
         require_numbers(*layer.parameters())
+        self.activation = NOTHING
         self._own = layer.forward
         self.aggregation = AGGREGATIONS.get(type(layer.aggr_module).__name__, "another way")
         if self.aggregation not in aggregations:
@@ -109,7 +109,7 @@ class Gcn(Convolution):
         if self.cached:
             self._first = self._first or self._matrix(edge_index, edge_weight, len(x))
         matrix = self._first or self._matrix(edge_index, edge_weight, len(x))
-        return self.product.apply(x, matrix, self.product.bias, self.activation)
+        return self.product.compute(x, matrix, self.product.bias, self.activation)
 
     def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
         if not self.normalize:
@@ -136,7 +136,7 @@ class Neighbours(Convolution):
         base = self.product.bias if self.root is None else self.root(targets)
         if self.aggregation == "max":
             return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
-        return self.product.apply(sources, matrix, base, self.activation)
+        return self.product.compute(sources, matrix, base, self.activation)
 
 
 class Sage(Neighbours):
@@ -230,10 +230,10 @@ class Hops(Convolution):
         after = [x]
         for _ in range(self.hops):
             after.append(aggregate(matrix, after[-1]))
-        out = self.bias
-        for product, rows in zip(self.products, after[-len(self.products) :], strict=True):
-            out = product.of_rows(rows, out, self.activation if product is self.products[-1] else NOTHING)
-        return out
+        out, products = self.bias, cast(list[Affine], list(self.products))
+        for product, rows in zip(products[:-1], after[-len(products) :], strict=False):
+            out = product.of_rows(rows, out, NOTHING)
+        return products[-1].of_rows(after[-1], out, self.activation)
 
 
 lower.register(f"{CONVOLUTIONS}tag_conv.TAGConv", f"{CONVOLUTIONS}sg_conv.SGConv")(Hops)
