@@ -1,4 +1,4 @@
-"""The tables of docs/runtime.md out of a run: python -m bench.runtime.page RESULTS [--write]."""
+"""The tables of docs/runtime.md out of a run: scripts/explain-runtime RESULTS [--write]."""
 
 import argparse
 import sys
@@ -18,7 +18,9 @@ def sections_of(document: Mapping[str, Any]) -> dict[str, str]:
     """The text of every section; raises `SettingError` for results without any runtime in them."""
     found = document.get("runtime", ())
     if not found:
-        raise SettingError("the results have no runtime in them; run pytest bench/test_runtime.py --results FILE first")
+        raise SettingError(
+            "the results have no runtime in them; run scripts/bench bench/test_runtime.py --results FILE first"
+        )
     return {
         "runtime": f"{machine_line(document)}.\n\n{speed_table(found).markdown()}",
         "roofline": f"{peaks_sentence(found)}\n\n{roofline_table(found).markdown()}",
@@ -27,8 +29,14 @@ def sections_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     """Print the sections, and write them into the page when asked."""
-    parser = argparse.ArgumentParser(prog="python -m bench.runtime.page", description=__doc__)
-    parser.add_argument("results", type=Path, help="what pytest bench/test_runtime.py --results wrote")
+    parser = argparse.ArgumentParser(prog="scripts/explain-runtime", description=__doc__)
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="?",
+        default=Path("results.json"),
+        help="what scripts/bench bench/test_runtime.py --results wrote (default: results.json)",
+    )
     parser.add_argument("--write", action="store_true", help="put the tables into docs/runtime.md")
     options = parser.parse_args()
     try:

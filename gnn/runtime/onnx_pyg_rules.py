@@ -132,9 +132,10 @@ def _neighbours(write: Writer, kernel: Neighbours, features: Any, edges: Any, *u
         raise SettingError("only one graph's edges are written in ONNX, not those between two kinds of nodes")
     matrix = _edges(write, kernel.aggregation, edges, write.rows_of(features), *unknown)
     out = product(write, kernel.product, features, matrix)
-    return (
-        out if kernel.root is None else write.add("Add", out, write.affine(features, write.constant(kernel.root), None))
-    )
+    if kernel.root is None:
+        return out
+    # The bias of both is in the one already.
+    return write.add("Add", out, write.affine(features, write.constant(kernel.root.weight), None))
 
 
 @exports(QuantizedMessagePassing)

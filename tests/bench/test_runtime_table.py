@@ -162,7 +162,7 @@ def test_the_page_is_written_between_its_markers(tmp_path: Path) -> None:
     document = {"runtime": [found("a", DENSE, NARROW)], "machine": MACHINE, "versions": {"torch": "2", "python": "3"}}
     sections = page.sections_of(document)
     assert list(sections) == ["runtime", "roofline"]
-    with pytest.raises(SettingError, match=r"have no runtime in them; run pytest bench/test_runtime\.py"):
+    with pytest.raises(SettingError, match=r"have no runtime in them; run scripts/bench bench/test_runtime\.py"):
         page.sections_of({"cases": []})
     written = page.PAGE.read_text()
     assert all(f"<!-- {name} -->" in written and f"<!-- end of {name} -->" in written for name in sections)
