@@ -35,6 +35,7 @@ def speed_table(found: Found) -> Table:
         "below 1; neither side computes equal rows once, both do in the column after",
         "apart is the largest difference from the same model's own forward pass, of a peer (in brackets) from the "
         "dense model's, as a share of the largest logit",
+        "ms are of the moment at which a row was timed, and do not compare; ratios are of two sides that took turns",
         "one thread where a peer does not say otherwise; weights are fresh, no time depends on them",
         *_refusals(found),
     )

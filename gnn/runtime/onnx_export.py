@@ -73,7 +73,7 @@ def export_onnx(model: nn.Module, example: Any, path: AnyPath) -> OnnxFile:  # n
     arguments = () if isinstance(example, Mapping) else example if isinstance(example, tuple) else (example,)
     keywords = dict(example) if isinstance(example, Mapping) else {}
     try:
-        steps = trace(own, own.forward, arguments, keywords, _Tracer)
+        steps = trace(own, arguments, keywords, _Tracer)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         said = str(error).strip().partition("\n")[0]

@@ -33,7 +33,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = trace(compiled, own, arguments, keywords)
+        traced = trace(compiled, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
@@ -124,14 +124,10 @@ class Tracer(fx.Tracer):
 
 
 def trace(
-    compiled: nn.Module,
-    own: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    keywords: dict[str, Any],
-    tracer: type[Tracer] = Tracer,
+    compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tracer: type[Tracer] = Tracer
 ) -> fx.GraphModule:
     """The steps of a call like this one; raises whatever a forward that cannot be traced makes of it."""
-    bound = inspect.signature(own).bind(*arguments, **keywords)
+    bound = inspect.signature(compiled.forward).bind(*arguments, **keywords)
     given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
     bound.apply_defaults()
     constants = {name: value for name, value in bound.arguments.items() if name not in given}
