@@ -29,6 +29,8 @@ static inline __attribute__((always_inline)) void row_sum(
     strip(count, column, value, begin, end, table + at, width, base ? base + at : 0, out + at, activation, alpha)
     for (; at + 8 * LANES <= width; at += 8 * LANES)
         STRIP(8);
+    for (; at + 4 * LANES <= width; at += 4 * LANES)
+        STRIP(4);
     for (; at + 2 * LANES <= width; at += 2 * LANES)
         STRIP(2);
     for (; at + LANES <= width; at += LANES)

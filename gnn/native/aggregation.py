@@ -1,5 +1,9 @@
 """Weighted sums and maxima over the entries of a sparse matrix, by the fastest kernel of this machine."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,7 +15,8 @@ from gnn.native.fastest import fastest, rows_class
 from gnn.native.library import kernels, library
 from gnn.native.tensors import taken
 
-WAYS: dict[tuple[object, ...], str] = {}
+# Where a matrix keeps which way its sums are computed.
+WAYS = "ways"
 
 
 def aggregate(matrix: CsrMatrix, table: Tensor, base: Tensor | None = None, activation: Activation = NOTHING) -> Tensor:
@@ -20,18 +25,31 @@ def aggregate(matrix: CsrMatrix, table: Tensor, base: Tensor | None = None, acti
     Raises `SettingError` for a table that has not one row for each column.
     Shapes: matrix (rows, columns), table [columns, width], base [width], [rows, width] or None -> [rows, width].
     """
+    # One look into one dictionary: beside a small sum, every further question costs per cents.
+    ways = vars(matrix).setdefault(WAYS, {})
+    key = (table.shape, base is None, activation.name)
+    way = ways.get(key) or ways.setdefault(
+        key, _way("aggregate", plain_aggregate, _aggregate, matrix, table, base, activation)
+    )
+    return (way if taken(table, matrix.value, base) else plain_aggregate)(matrix, table, base, activation)
+
+
+def _way(
+    name: str,
+    plain: Callable[..., Tensor],
+    native: Callable[..., Tensor],
+    matrix: CsrMatrix,
+    table: Tensor,
+    *more: Any,  # noqa: ANN401
+) -> Callable[..., Tensor]:
+    """The faster one of two functions of a matrix and a table that give the same."""
     require_rows(matrix, table)
-    if not taken(table, matrix.value, base) or table.dim() != 2:
-        return plain_aggregate(matrix, table, base, activation)
-    entries = len(matrix.column) // max(1, matrix.shape[0])
-    key = ("aggregate", table.shape[1], entries, rows_class(matrix.shape[0]), base is None, activation.name)
-    way = WAYS.get(key)
-    if way is None:
-        ways = {"torch": lambda: plain_aggregate(matrix, table, base, activation)}
-        if library() is not None:
-            ways["native"] = lambda: _aggregate(matrix, table, base, activation)
-        way = WAYS[key] = fastest(key, ways)
-    return (_aggregate if way == "native" else plain_aggregate)(matrix, table, base, activation)
+    if library() is None or table.dim() != 2 or not taken(table, matrix.value, *more[:1]):
+        return plain
+    kind = [str(part is None) if part is None or isinstance(part, Tensor) else part.name for part in more]
+    key = (name, table.shape[1], matrix.entries_per_row, rows_class(matrix.shape[0]), *kind)
+    ways = {"torch": plain, "native": native}
+    return ways[fastest(key, {name: partial(way, matrix, table, *more) for name, way in ways.items()})]
 
 
 def plain_aggregate(matrix: CsrMatrix, table: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
@@ -69,14 +87,9 @@ def maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:
 
     Shapes: matrix (rows, columns), table [columns, width] -> [rows, width].
     """
-    require_rows(matrix, table)
-    if library() is None or not taken(table) or table.dim() != 2:
-        return plain_maximum(matrix, table)
-    key = ("maximum", table.shape[1], len(matrix.column) // max(1, matrix.shape[0]), rows_class(matrix.shape[0]))
-    if key not in WAYS:
-        ways = {"torch": lambda: plain_maximum(matrix, table), "native": lambda: _maximum(matrix, table)}
-        WAYS[key] = fastest(key, ways)
-    return (_maximum if WAYS[key] == "native" else plain_maximum)(matrix, table)
+    ways, key = vars(matrix).setdefault(WAYS, {}), ("maximum", table.shape)
+    way = ways.get(key) or ways.setdefault(key, _way("maximum", plain_maximum, _maximum, matrix, table))
+    return (way if taken(table) else plain_maximum)(matrix, table)
 
 
 def plain_maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:

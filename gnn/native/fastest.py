@@ -61,7 +61,9 @@ def _measured(ways: Mapping[str, Callable[[], object]]) -> str:
 
 @lru_cache
 def _file() -> Path:
-    machine = "-".join((cpu_name(), *environment().values(), "" if library() is None else NATIVE))
+    machine = "-".join(
+        (cpu_name(), *environment().values(), "" if (built := library()) is None else Path(built._name).stem)
+    )
     return cache_folder() / f"fastest-{''.join(c if c.isalnum() or c in '.+-' else '_' for c in machine)}.json"
 
 
