@@ -25,7 +25,8 @@ def cuda_sentence(cuda: Mapping[str, Any]) -> str:
     peak, joules = cuda["peak_bytes"], cuda["energy_j"]
     memory = "its memory was not measured" if peak is None else f"{peak / 1e6:.1f} MB of tensors at most"
     energy = "its energy was not measured" if joules is None else f"{joules:.3g} J ({cuda['energy_source']})"
+    ranked = f"; {share:.1%} of the rows are not the processor's" if (share := cuda.get("rows_apart")) else ""
     return (
         f"{cuda['model']} on {cuda['device']}: {cuda['latency_s'] * 1e3:.3g} ms, on the processor "
-        f"{cuda['processor_latency_s'] * 1e3:.3g} ms; {memory}, {energy}"
+        f"{cuda['processor_latency_s'] * 1e3:.3g} ms; {memory}, {energy}{ranked}"
     )
