@@ -1,6 +1,7 @@
 /* Sums over neighbours and the products after them, some rows at a time, so that what lies between stays in the cache. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Numbers of a block of rows, before and after a product, that fit into the first cache with a panel of weights. */
 #define CACHED_FLOATS 4096
@@ -19,10 +20,11 @@ struct step {
 };
 
 /* out [rows, outputs of the last step] = the steps' products one after the other, of x [rows, channels], or of the
-   matrix times x where there is one. Returns 0, or 1 where memory is lacking. */
+   matrix times x where there is one, beside which the rows of own [rows, own_channels] may stand. Returns 0, or 1 where
+   memory is lacking. */
 int chain(const int32_t *pointer, const int32_t *column, const float *value, const float *x, int64_t rows,
-          int64_t channels, const struct step *steps, int64_t count, float *out) {
-    int64_t widest = channels;
+          int64_t channels, const float *own, int64_t own_channels, const struct step *steps, int64_t count, float *out) {
+    int64_t widest = channels + own_channels;
     for (int64_t step = 0; step + 1 < count; step++)
         widest = steps[step].outputs > widest ? steps[step].outputs : widest;
     int64_t block = CACHED_FLOATS / (widest + 1) / TILES * TILES;
@@ -38,6 +40,15 @@ int chain(const int32_t *pointer, const int32_t *column, const float *value, con
         if (pointer) {
             aggregate(pointer + first, column, value, x, some, channels, 0, 0, both, 0, 0.0f);
             from = both, free_half = 1;
+        }
+        if (own) {
+            width = channels + own_channels, free_half = 0;
+            float *joined = both + block * widest;
+            for (int64_t row = 0; row < some; row++) {
+                memcpy(joined + row * width, from + row * channels, channels * sizeof(float));
+                memcpy(joined + row * width + channels, own + (first + row) * own_channels, own_channels * sizeof(float));
+            }
+            from = joined;
         }
         for (int64_t step = 0; step < count; step++) {
             const struct step s = steps[step];

@@ -29,57 +29,82 @@ class _Step(ctypes.Structure):
 
 
 class ProductChain:
-    """Products one after the other, each with its activation, of features or of what a matrix sums up of them."""
+    """Products one after the other, each with its activation, of features or of what a matrix sums up of them.
+
+    Rows of another table may stand beside the sums, so that a node's own row has a part of the first weight.
+    """
 
     def __init__(self, weights: Sequence[PackedWeight], activations: Sequence[Activation]) -> None:
         self.weights, self.activations = list(weights), list(activations)
         self._key = tuple(size for weight in weights for size in weight.weight.shape)
-        self._ways: dict[tuple[int, bool], str] = {}
+        self._ways: dict[tuple[int, bool, int], str] = {}
         self._steps: tuple[tuple[int | None, ...], object] = ((), None)
 
-    def __call__(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
-        """activation(... activation((matrix @ x) W + base) ...).
+    def __getstate__(self) -> dict[str, object]:
+        # Addresses are of this chain's own tensors.
+        return {**vars(self), "_steps": ((), None)}
 
-        Shapes: features [columns, in]; each base [out], [rows, out] or None; -> [rows, out of the last weight].
+    def __call__(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases, own: Tensor | None = None) -> Tensor:
+        """activation(... activation([matrix @ x || own] W + base) ...).
+
+        Shapes: features [columns, in]; own [rows, ...] or None; each base [out], [rows, out] or None; -> [rows, out of
+        the last weight].
         """
-        rows = len(features) if matrix is None else matrix.shape[0]
-        key = (rows_class(rows), matrix is None)
-        if self._ways.get(key) == "native" and self._takes(features, matrix, bases):
-            return self._native(features, matrix, bases)
-        if library() is None or key in self._ways or not self._takes(features, matrix, bases):
-            return self.apart(features, matrix, bases)
+        rows = features.shape[0] if matrix is None else matrix.shape[0]
+        key = (rows_class(rows), matrix is None, 0 if own is None else own.shape[-1])
+        if self._ways.get(key) == "native" and self._takes(features, matrix, bases, own):
+            return self._native(features, matrix, bases, own)
+        if library() is None or key in self._ways or not self._takes(features, matrix, bases, own):
+            return self.apart(features, matrix, bases, own)
         ways = {
-            "torch": lambda: self.apart(features, matrix, bases),
-            "native": lambda: self._native(features, matrix, bases),
+            "torch": lambda: self.apart(features, matrix, bases, own),
+            "native": lambda: self._native(features, matrix, bases, own),
         }
         self._ways[key] = fastest(("chain", *self._key, *key), ways)
-        return self(features, matrix, bases)
+        return self(features, matrix, bases, own)
 
-    def apart(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
+    def apart(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases, own: Tensor | None = None) -> Tensor:
         """The same, one after the other."""
         out = features if matrix is None else aggregate(matrix, features)
+        if own is not None:
+            out = torch.cat([out, own], dim=1)
         for weight, base, activation in zip(self.weights, bases, self.activations, strict=True):
             out = weight.product(out, base, activation)
         return out
 
-    def _takes(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> bool:
-        first = self.weights[0].weight
-        value = None if matrix is None else matrix.value
-        return features.dim() == 2 and features.shape[1] == len(first) and taken(features, first, value, *bases)
+    def _takes(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases, own: Tensor | None) -> bool:
+        first, value = self.weights[0].weight, None if matrix is None else matrix.value
+        beside = 0
+        if own is not None:
+            rows = features.shape[0] if matrix is None else matrix.shape[0]
+            if own.dim() != 2 or own.shape[0] != rows:
+                return False
+            beside = own.shape[1]
+        fits = features.dim() == 2 and features.shape[1] + beside == first.shape[0]
+        return fits and taken(features, first, value, own, *bases)
 
-    def _native(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
+    def _native(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases, own: Tensor | None = None) -> Tensor:
         features = features.contiguous()
+        own = own if own is None else own.contiguous()
         bases = [None if base is None else base.contiguous() for base in bases]
         if matrix is None:
-            rows, graph = len(features), (None, None, None)
+            rows, graph = features.shape[0], (None, None, None)
         else:
             require_rows(matrix, features)
             rows, graph = matrix.shape[0], tuple(part.data_ptr() for part in matrix.compact)
         out = torch.empty(rows, self._key[-1])
         failed = kernels().chain(
-            *graph, features.data_ptr(), rows, self._key[0], self._described(bases), len(self.weights), out.data_ptr()
+            *graph,
+            features.data_ptr(),
+            rows,
+            features.shape[1],
+            None if own is None else own.data_ptr(),
+            0 if own is None else own.shape[1],
+            self._described(bases),
+            len(self.weights),
+            out.data_ptr(),
         )
-        return self.apart(features, matrix, bases) if failed else out
+        return self.apart(features, matrix, bases, own) if failed else out
 
     def _described(self, bases: Bases) -> object:
         places = tuple(None if base is None else base.data_ptr() for base in bases)

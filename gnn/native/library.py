@@ -35,7 +35,7 @@ SIGNATURES = {
     "aggregate": "ppppnnpnpif",
     "maximum": "pppnnp",
     "transform": "ppnif",
-    "chain": "ppppnnpnp",
+    "chain": "ppppnnpnpnp",
     "attend": "ppnpnppinnppfpnpiif",
     "best_nodes": "pppnp",
     "learn_edges": "pppnpnpffpppn",

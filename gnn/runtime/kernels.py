@@ -18,6 +18,8 @@ from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
 
 # Where a lowered layer has its kernel.
 KERNEL = "_lowered"
+# Where kernels keep what they make of their weights and activation.
+MADE = ("packed", "chain", "chains", "sum_then")
 
 
 class Kernel(nn.Module):
@@ -38,12 +40,18 @@ class Kernel(nn.Module):
         other = copy.copy(self)
         vars(other)["_modules"] = dict(self._modules)
         other.activation = activation
+        other._forget()
         return other
+
+    def _forget(self) -> None:
+        """Have what was made of weights and activation made anew."""
+        for name in MADE:
+            vars(self).pop(name, None)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
-        vars(self).pop("packed", None)
+        self._forget()
         return super()._apply(fn, recurse)
 
 
@@ -153,6 +161,11 @@ class Product(Kernel):
         """The weight as products take it."""
         return PackedWeight(self.weight)
 
+    @cached_property
+    def chains(self) -> dict[Activation, ProductChain]:
+        """Aggregation and product in one, for each activation."""
+        return {}
+
     def forward(self, features: Tensor | CsrMatrix, operator: Any) -> Tensor:  # noqa: ANN401  (whatever multiplies)
         """Project and aggregate."""
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
@@ -165,7 +178,10 @@ class Product(Kernel):
     ) -> Tensor:
         """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
         if self.aggregates_first and not isinstance(features, CsrMatrix):
-            return self.packed.product(aggregate_matrix(matrix, features), base, activation)
+            chain = self.chains.get(activation) or self.chains.setdefault(
+                activation, ProductChain([self.packed], [activation])
+            )
+            return chain(features, matrix, [base])
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from gnn.native import Activation
+from gnn.native import NOTHING, Activation
 from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 from gnn.runtime.tracing import CONSTANTS, traced
@@ -41,6 +41,29 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
     return "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
+
+
+class _SumThen(nn.Module):
+    """What a module makes of sums over neighbours, with an activation."""
+
+    def __init__(self, transform: nn.Module, activation: Activation) -> None:
+        super().__init__()
+        self.transform = transform
+        kinds = {"relu": nn.ReLU(), "elu": nn.ELU(activation.alpha)}
+        self.activation = kinds.get(activation.name, nn.Identity())
+
+    def forward(self, features: Tensor, matrix: Any) -> Tensor:  # noqa: ANN401
+        """Add up, then transform."""
+        return self.activation(self.transform(aggregate(matrix, features)))
+
+
+def sum_then(transform: nn.Module, activation: Activation, *example: Any) -> Callable[..., Tensor]:  # noqa: ANN401
+    """A function of features and a matrix that sums up neighbours and transforms the sums, fused where that can be."""
+    # What is made in inference mode could not be used outside of it.
+    with torch.inference_mode(mode=False), torch.no_grad():
+        module = _SumThen(transform, activation).eval()
+        fuse(module, example, {})
+    return module.forward
 
 
 def _first_line(error: Exception) -> str:
@@ -108,6 +131,7 @@ class _Rewriting:
         for what, peephole in {
             "": self._nothing_to_do,
             "sum and product in one": self._product_of_sum,
+            "normalisation in its product": self._normalised,
             "normalisation in the next product": self._normalisation,
             "maximum before bias and activation": self._maximum,
             "readout by a matrix": self._readout,
@@ -136,6 +160,20 @@ class _Rewriting:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
+        return True
+
+    def _normalised(self, node: fx.Node) -> bool:
+        """A scale and a shift of what a product gives are in its weight and its bias."""
+        norm, product = self._computed(node), self._only_read_by(node)
+        kernel = self._computed(product) if product is not None else None
+        if not isinstance(norm, ScaleShift) or product is None or type(kernel) not in (Affine, Product):
+            return False
+        whole: Any = kernel
+        if whole.activation != NOTHING or getattr(whole, "shift", None) is not None or getattr(whole, "tables", 1) > 1:
+            return False
+        bias = norm.shift if whole.bias is None else whole.bias * norm.scale + norm.shift
+        self._replace(node, type(whole)(whole.weight * norm.scale, bias), *product.args)
+        self.graph.erase_node(product)
         return True
 
     def _normalisation(self, node: fx.Node) -> bool:

@@ -1,5 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
 import torch
@@ -9,9 +10,10 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, aggregate, maximum
+from gnn.native import NOTHING, Activation, ProductChain, aggregate, maximum
 from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
 from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
+from gnn.runtime.peepholes import sum_then
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
@@ -44,11 +46,11 @@ class Convolution(Kernel):
         """Whether these arguments are plain matrices."""
         return (
             is_plain(edges, torch.int64, 2)
-            and len(edges) == 2
+            and edges.shape[0] == 2
             and is_plain(sources, torch.float32, 2)
             and (targets is sources or is_plain(targets, torch.float32, 2))
             and (weight is None or (is_plain(weight, torch.float32, 1) and not learns(weight)))
-            and (weight is None or len(weight) == edges.shape[1])
+            and (weight is None or weight.shape[0] == edges.shape[1])
         )
 
     def own(self, *arguments: Any) -> Tensor:  # noqa: ANN401
@@ -110,8 +112,8 @@ class Gcn(Convolution):
         if not self.knows(x, x, edge_index, edge_weight):
             return self.own(x, edge_index, edge_weight)
         if self.cached:
-            self._first = self._first or self._matrix(edge_index, edge_weight, len(x))
-        matrix = self._first or self._matrix(edge_index, edge_weight, len(x))
+            self._first = self._first or self._matrix(edge_index, edge_weight, x.shape[0])
+        matrix = self._first or self._matrix(edge_index, edge_weight, x.shape[0])
         return self.product.compute(x, matrix, self.product.bias, self.activation)
 
     def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
@@ -130,12 +132,23 @@ class Neighbours(Convolution):
         super().__init__(layer, "sum", "mean", "max")
         linear = product_of(of_neighbours)
         self.largest, self.product = linear, Product(linear.weight, linear.bias)
-        self.root = None if of_root is None else Affine(product_of(of_root, bias=False).weight, linear.bias)
+        self.root = self.both = None
+        if of_root is not None:
+            self.root = Affine(product_of(of_root, bias=False).weight, linear.bias)
+            if self.aggregation != "max" and self.product.aggregates_first:
+                self.both = Affine(torch.cat([linear.weight, self.root.weight]), linear.bias)
+
+    @cached_property
+    def chain(self) -> ProductChain:
+        """The sums and the node's own row side by side, and one product of both."""
+        return ProductChain([cast(Affine, self.both).packed], [self.activation])
 
     def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
         """Aggregate, project and add the node's own."""
         sources, targets = x
-        matrix = self.matrix(edges, weight, (len(targets), len(sources)))
+        matrix = self.matrix(edges, weight, (targets.shape[0], sources.shape[0]))
+        if self.both is not None:
+            return self.chain(sources, matrix, [self.both.bias], targets)
         base = self.product.bias if self.root is None else self.root(targets)
         if self.aggregation == "max":
             return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
@@ -187,7 +200,7 @@ lower.register(f"{CONVOLUTIONS}graph_conv.GraphConv")(Graph)
 
 
 class Gin(Convolution):
-    """GINConv, whose node counts 1 + eps in the sum of its neighbours."""
+    """GINConv, whose node counts 1 + eps in the sum of its neighbours; its own layers are fused at the first call."""
 
     name = "one embedding bag, then its own layers"
 
@@ -199,8 +212,11 @@ class Gin(Convolution):
         """Add up, then transform."""
         if size is not None or not self.knows(x, x, edge_index, None):
             return self.own(x, edge_index, size)
-        out = self.nn(aggregate(self.matrix(edge_index, None, (len(x), len(x)), self.own_weight), x))
-        return self.activation.in_place(out)
+        matrix = self.matrix(edge_index, None, (x.shape[0], x.shape[0]), self.own_weight)
+        made = vars(self).get("sum_then")
+        if made is None:
+            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, x, matrix)
+        return made(x, matrix)
 
 
 lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
@@ -227,9 +243,9 @@ class Hops(Convolution):
             return self.own(x, edge_index, edge_weight)
         if self.normalize:
             loops = self.add_self_loops
-            matrix = self.normalised(edge_index, edge_weight, len(x), improved=False, add_self_loops=loops)
+            matrix = self.normalised(edge_index, edge_weight, x.shape[0], improved=False, add_self_loops=loops)
         else:
-            matrix = self.matrix(edge_index, edge_weight, (len(x), len(x)))
+            matrix = self.matrix(edge_index, edge_weight, (x.shape[0], x.shape[0]))
         after = [x]
         for _ in range(self.hops):
             after.append(aggregate(matrix, after[-1]))

@@ -1,5 +1,6 @@
 """Every kernel gives what PyTorch gives, at each width of vectors, and without a compiler PyTorch computes."""
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -70,11 +71,13 @@ def product(weight: Tensor, features: Tensor, base: Tensor | None, activation: A
     return PackedWeight(weight).product(features, base, activation)
 
 
-def chain(weights: list[Tensor], features: Tensor, matrix: CsrMatrix | None, base: Tensor | None) -> Tensor:
-    kinds = [*ACTIVATIONS[1:], NOTHING][: len(weights)]
-    return ProductChain([PackedWeight(weight) for weight in weights], kinds)(
-        features, matrix, [base, *[None] * (len(weights) - 1)]
-    )
+def chain(
+    weights: list[Tensor], features: Tensor, matrix: CsrMatrix | None, base: Tensor | None, own: Tensor | None = None
+) -> Tensor:
+    kinds, bases = [*ACTIVATIONS[1:], NOTHING][: len(weights)], [base, *[None] * (len(weights) - 1)]
+    called = ProductChain([PackedWeight(weight) for weight in weights], kinds)
+    called(features, matrix, bases, own)
+    return copy.deepcopy(called)(features, matrix, bases, own)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda activation: activation.name)
@@ -96,6 +99,10 @@ def test_chains_of_products(compare: Compare) -> None:
             for base in (None, torch.randn(outputs), torch.randn(rows, outputs)):
                 compare(chain, weights, features, matrix, base)
                 compare(chain, weights[:1], features, matrix, base)
+                own = torch.randn(2 * rows, 9)[::2]
+                both = [torch.randn(channels + 9, outputs), *weights[1:]]
+                compare(chain, both, features, matrix, base, own)
+                compare(chain, both[:1], features, matrix, base, own)
 
 
 @pytest.mark.parametrize("score", attention.SCORES)
