@@ -34,6 +34,7 @@ SIGNATURES = {
     "product": "pnppnpnnnif",
     "aggregate": "ppppnnpnpif",
     "maximum": "pppnnp",
+    "sum_rectified": "pppppfnnp",
     "transform": "ppnif",
     "chain": "ppppnnpnpnp",
     "attend": "ppnpnppinnppfpnpiif",

@@ -44,7 +44,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
 
 
 class _SumThen(nn.Module):
-    """What a module makes of sums over neighbours, with an activation."""
+    """What a module makes of sums over neighbours, or of what is given without a matrix, with an activation."""
 
     def __init__(self, transform: nn.Module, activation: Activation) -> None:
         super().__init__()
@@ -52,13 +52,13 @@ class _SumThen(nn.Module):
         kinds = {"relu": nn.ReLU(), "elu": nn.ELU(activation.alpha)}
         self.activation = kinds.get(activation.name, nn.Identity())
 
-    def forward(self, features: Tensor, matrix: Any) -> Tensor:  # noqa: ANN401
+    def forward(self, features: Tensor, matrix: Any = None) -> Tensor:  # noqa: ANN401
         """Add up, then transform."""
-        return self.activation(self.transform(aggregate(matrix, features)))
+        return self.activation(self.transform(features if matrix is None else aggregate(matrix, features)))
 
 
 def sum_then(transform: nn.Module, activation: Activation, *example: Any) -> Callable[..., Tensor]:  # noqa: ANN401
-    """A function of features and a matrix that sums up neighbours and transforms the sums, fused where that can be."""
+    """A function of features, and of a matrix that sums up neighbours, which are transformed; fused where it can be."""
     # What is made in inference mode could not be used outside of it.
     with torch.inference_mode(mode=False), torch.no_grad():
         module = _SumThen(transform, activation).eval()

@@ -1,6 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, cast
 
 import torch
@@ -10,8 +10,8 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, ProductChain, aggregate, maximum
-from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
+from gnn.native import NOTHING, Activation, ProductChain, aggregate, maximum, sum_rectified
+from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, edges_with_features, require_nodes
 from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
 from gnn.runtime.peepholes import sum_then
 
@@ -199,27 +199,60 @@ class Graph(Neighbours):
 lower.register(f"{CONVOLUTIONS}graph_conv.GraphConv")(Graph)
 
 
-class Gin(Convolution):
-    """GINConv, whose node counts 1 + eps in the sum of its neighbours; its own layers are fused at the first call."""
-
-    name = "one embedding bag, then its own layers"
+class OwnLayers(Convolution):
+    """What a node and its neighbours add up to goes through layers of its own, which are fused at the first call."""
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum")
         self.nn, self.own_weight = layer.nn, 1.0 + float(layer.eps)
 
+    def transformed(self, *rows: Any) -> Tensor:  # noqa: ANN401
+        """What its own layers make of features, or of what a matrix sums up of them."""
+        made = vars(self).get("sum_then")
+        if made is None:
+            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, *rows)
+        return made(*rows)
+
+
+class Gin(OwnLayers):
+    """GINConv, whose node counts 1 + eps in the sum of its neighbours."""
+
+    name = "one embedding bag, then its own layers"
+
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
         """Add up, then transform."""
         if size is not None or not self.knows(x, x, edge_index, None):
             return self.own(x, edge_index, size)
-        matrix = self.matrix(edge_index, None, (x.shape[0], x.shape[0]), self.own_weight)
-        made = vars(self).get("sum_then")
-        if made is None:
-            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, x, matrix)
-        return made(x, matrix)
+        return self.transformed(x, self.matrix(edge_index, None, (x.shape[0], x.shape[0]), self.own_weight))
+
+
+class GinOfEdges(OwnLayers):
+    """GINEConv, whose neighbours' rows have the features of their edges added and are rectified before the sum."""
+
+    name = "one pass over the edges, then its own layers"
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer)
+        self.of_edges = None if layer.lin is None else product_of(layer.lin)
+
+    def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Any = None) -> Tensor:  # noqa: ANN401
+        """Add up, then transform."""
+        sources, targets = (x, x) if isinstance(x, Tensor) else x
+        plain = self.knows(sources, targets, edge_index, None) and is_plain(edge_attr, torch.float32, 2)
+        if size is not None or not plain or learns(edge_attr) or edge_attr.shape[0] != edge_index.shape[1]:
+            return self.own(x, edge_index, edge_attr, size)
+        shape = (targets.shape[0], sources.shape[0])
+        make = partial(edges_with_features, edge_index, edge_attr, shape)
+        matrix, edge = STRUCTURE.get(("edges with features", shape), make, edge_index, edge_attr)
+        edge = cast(Tensor, edge)
+        edge = edge if self.of_edges is None else self.of_edges(edge)
+        if edge.shape[1] != sources.shape[1] or targets.shape[1] != sources.shape[1]:
+            return self.own(x, edge_index, edge_attr, size)
+        return self.transformed(sum_rectified(matrix, sources, edge, targets, self.own_weight))
 
 
 lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
+lower.register(f"{CONVOLUTIONS}gin_conv.GINEConv")(GinOfEdges)
 
 
 class Hops(Convolution):

@@ -53,6 +53,8 @@ CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], str, bool]] = {
     "gin layers": (lambda: pyg.GINConv(normalised(nn.ReLU(), nn.Linear(6, 5), nn.ELU())), "", True),
     "gin mlp": (lambda: pyg.GINConv(pyg.MLP([FEATURES, 6, 5], dropout=0.5, act="elu")), "", True),
     "gin untraceable": (lambda: pyg.GINConv(normalised(Restless())), "", True),
+    "gine": (lambda: pyg.GINEConv(normalised(nn.ReLU(), nn.Linear(6, 5)), 0.3, True, EDGE_FEATURES), "e", True),
+    "gine as wide": (lambda: pyg.GINEConv(nn.Linear(FEATURES, 5)), "e", True),
     "gin mean": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), aggr="mean"), "", False),
     "tag": (lambda: pyg.TAGConv(FEATURES, 5), "w", True),
     "tag raw": (lambda: pyg.TAGConv(FEATURES, 5, K=1, normalize=False), "w", True),
@@ -94,7 +96,8 @@ def test_a_convolution_of_pyg_has_a_kernel_or_runs_as_it_is(name: str) -> None:
         if "b" in takes:
             assert_same(compiled, layer, (x, torch.randn(nodes, FEATURES)), edge_index)
         if "e" in takes:
-            for features in (torch.randn(edge_index.shape[1], EDGE_FEATURES), torch.randn(edge_index.shape[1])):
+            for shape in ((EDGE_FEATURES,), (), (FEATURES,)):
+                features = torch.randn(edge_index.shape[1], *shape)
                 assert_same(compiled, layer, x, edge_index, features)
         # As a sparse tensor, which no kernel knows.
         if name != "other flow" and "sage" not in name:

@@ -23,6 +23,7 @@ from gnn.native import (
     aggregation,
     attention,
     maximum,
+    sum_rectified,
     transform,
 )
 from gnn.native import fastest as measuring
@@ -128,7 +129,11 @@ def test_maxima_and_functions_of_numbers(compare: Compare) -> None:
     for rows, columns, width in [*SIZES, (40, 30, 200)]:
         table = torch.randn(columns, width)
         table[:1, 0] = float("nan")
-        compare(maximum, random_matrix(rows, columns), table)
+        matrix = random_matrix(rows, columns)
+        compare(maximum, matrix, table)
+        edge = torch.randn(width, len(matrix.column)).t()
+        for own in (None, torch.randn(2 * rows, width)[::2]):
+            compare(sum_rectified, matrix, table, edge, own, 1.3)
     values = torch.cat([torch.randn(1000) * 10 ** torch.linspace(-10, 38, 1000), SPECIAL])
     for function in (*ACTIVATIONS[1:], Activation("asinh")):
         compare(transform, values, function)
