@@ -10,71 +10,51 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from gnn.native import NOTHING, Activation
-from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
-from gnn.runtime.tracing import CONSTANTS, traced
+from gnn.runtime.tracing import CONSTANTS, trace
 
-TOLERANCE = 1e-5
+# What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
+TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tolerance: float) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
+    the fused form may differ by, as a share of the largest.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        trace = traced(compiled, own, arguments, keywords)
+        traced = trace(compiled, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
-    done = _Rewriting(trace).all()
+    done = _Rewriting(traced).all()
     if not done:
         return "nothing to fuse"
-    fused = _Fused(trace, own, arguments, keywords)
-    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+    fused = _Fused(traced, own, arguments, keywords)
+    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
     return "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
 
 
-class _SumThen(nn.Module):
-    """What a module makes of sums over neighbours, or of what is given without a matrix, with an activation."""
-
-    def __init__(self, transform: nn.Module, activation: Activation) -> None:
-        super().__init__()
-        self.transform = transform
-        kinds = {"relu": nn.ReLU(), "elu": nn.ELU(activation.alpha)}
-        self.activation = kinds.get(activation.name, nn.Identity())
-
-    def forward(self, features: Tensor, matrix: Any = None) -> Tensor:  # noqa: ANN401
-        """Add up, then transform."""
-        return self.activation(self.transform(features if matrix is None else aggregate(matrix, features)))
-
-
-def sum_then(transform: nn.Module, activation: Activation, *example: Any) -> Callable[..., Tensor]:  # noqa: ANN401
-    """A function of features, and of a matrix that sums up neighbours, which are transformed; fused where it can be."""
-    # What is made in inference mode could not be used outside of it.
-    with torch.inference_mode(mode=False), torch.no_grad():
-        module = _SumThen(transform, activation).eval()
-        fuse(module, example, {})
-    return module.forward
-
-
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+def _agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     scale = float(own.abs().max()) if own.numel() else 0.0
-    return torch.allclose(fused, own, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+    return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):
@@ -156,7 +136,9 @@ class _Rewriting:
     def _product_of_sum(self, node: fx.Node) -> bool:
         """(A x) W + b as one kernel, which may take A (x W) + b instead."""
         kernel, total = self._computed(node), self._only_read_by(node)
-        if not isinstance(kernel, Affine) or total is None or self._computed(total) not in AGGREGATING:
+        if not isinstance(kernel, Affine) or kernel.reads_bfloat16 or total is None:
+            return False
+        if self._computed(total) not in AGGREGATING:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
@@ -169,7 +151,9 @@ class _Rewriting:
         if not isinstance(norm, ScaleShift) or product is None or type(kernel) not in (Affine, Product):
             return False
         whole: Any = kernel
-        if whole.activation != NOTHING or getattr(whole, "shift", None) is not None or getattr(whole, "tables", 1) > 1:
+        if whole.reads_bfloat16 or whole.activation != NOTHING:
+            return False
+        if getattr(whole, "shift", None) is not None or getattr(whole, "tables", 1) > 1:
             return False
         bias = norm.shift if whole.bias is None else whole.bias * norm.scale + norm.shift
         self._replace(node, type(whole)(whole.weight * norm.scale, bias), *product.args)
@@ -181,7 +165,7 @@ class _Rewriting:
         kernel, before = self._computed(node), self._only_read_by(node)
         norm = self._computed(before) if before is not None else None
         plain = type(kernel) is Affine or (type(kernel) is Product and kernel.shift is None)
-        if before is None or not isinstance(norm, ScaleShift) or not plain:
+        if before is None or not isinstance(norm, ScaleShift) or not plain or kernel.reads_bfloat16:
             return False
         folded = cast(Affine | Product, kernel).after(norm.scale, norm.shift)
         self._replace(node, folded, before.args[0], *node.args[1:])
@@ -199,7 +183,7 @@ class _Rewriting:
         kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
-        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
+        features = self._insert(node, kernel.without_bias(), *product.args)
         self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
@@ -227,7 +211,7 @@ class _Rewriting:
         """Products whose rows nobody else reads, one after the other for some rows at a time."""
         kernel, product = self._computed(node), self._only_read_by(node)
         before = self._computed(product) if product is not None else None
-        if type(kernel) is not Affine or product is None:
+        if type(kernel) is not Affine or kernel.reads_bfloat16 or product is None:
             return False
         if isinstance(before, Chain):
             parts = before.products

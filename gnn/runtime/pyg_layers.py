@@ -1,6 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
@@ -10,10 +10,10 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, ProductChain, aggregate, maximum, sum_rectified
+from gnn.native import NOTHING, Activation, aggregate, maximum, sum_rectified
 from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, edges_with_features, require_nodes
 from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
-from gnn.runtime.peepholes import sum_then
+from gnn.runtime.sum_then import sum_then
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
@@ -132,23 +132,19 @@ class Neighbours(Convolution):
         super().__init__(layer, "sum", "mean", "max")
         linear = product_of(of_neighbours)
         self.largest, self.product = linear, Product(linear.weight, linear.bias)
+        self.product.own_order_aggregates_first = True
         self.root = self.both = None
         if of_root is not None:
             self.root = Affine(product_of(of_root, bias=False).weight, linear.bias)
             if self.aggregation != "max" and self.product.aggregates_first:
-                self.both = Affine(torch.cat([linear.weight, self.root.weight]), linear.bias)
-
-    @cached_property
-    def chain(self) -> ProductChain:
-        """The sums and the node's own row side by side, and one product of both."""
-        return ProductChain([cast(Affine, self.both).packed], [self.activation])
+                self.both = Product(torch.cat([linear.weight, self.root.weight]), linear.bias)
 
     def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
         """Aggregate, project and add the node's own."""
         sources, targets = x
         matrix = self.matrix(edges, weight, (targets.shape[0], sources.shape[0]))
         if self.both is not None:
-            return self.chain(sources, matrix, [self.both.bias], targets)
+            return self.both.of_sums(sources, matrix, self.both.bias, self.activation, targets)
         base = self.product.bias if self.root is None else self.root(targets)
         if self.aggregation == "max":
             return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
@@ -210,8 +206,15 @@ class OwnLayers(Convolution):
         """What its own layers make of features, or of what a matrix sums up of them."""
         made = vars(self).get("sum_then")
         if made is None:
-            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, *rows)
+            precision = "bf16" if self.reads_bfloat16 else "fp32"
+            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, precision, *rows)
         return made(*rows)
+
+    @property
+    def ways(self) -> set[str]:
+        """How the products of its fused layers were computed until now."""
+        steps = getattr(getattr(vars(self).get("sum_then"), "__self__", None), "steps", ())
+        return set().union(*[step.ways for step in steps if isinstance(step, Kernel)])
 
 
 class Gin(OwnLayers):

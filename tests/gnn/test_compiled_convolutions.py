@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from gnn.runtime import compile, explain  # noqa: A004
-from gnn.runtime.kernels import KERNEL, Chain
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL
 from tests.gnn.compiled_checks import ODD_GRAPHS, assert_same
 from tests.gnn.foreign_models import FEATURES
 
