@@ -45,18 +45,20 @@ int chain(const int32_t *pointer, const int32_t *column, const float *value, con
         const int64_t some = rows - first < block ? rows - first : block;
         const float *from = x + first * channels;
         int64_t width = channels, free_half = 0;
-        if (pointer) {
+        if (own) {
+            width = channels + own_channels;
+            for (int64_t row = first; row < first + some; row++) {
+                float *joined = both + (row - first) * width;
+                if (pointer)
+                    aggregate(pointer + row, column, value, x, 1, channels, 0, 0, joined, 0, 0.0f);
+                else
+                    memcpy(joined, x + row * channels, channels * sizeof(float));
+                memcpy(joined + channels, own + row * own_channels, own_channels * sizeof(float));
+            }
+            from = both, free_half = 1;
+        } else if (pointer) {
             aggregate(pointer + first, column, value, x, some, channels, 0, 0, both, 0, 0.0f);
             from = both, free_half = 1;
-        }
-        if (own) {
-            width = channels + own_channels, free_half = 0;
-            float *joined = both + block * widest;
-            for (int64_t row = 0; row < some; row++) {
-                memcpy(joined + row * width, from + row * channels, channels * sizeof(float));
-                memcpy(joined + row * width + channels, own + (first + row) * own_channels, own_channels * sizeof(float));
-            }
-            from = joined;
         }
         for (int64_t step = 0; step < count && !failed; step++) {
             const struct step s = steps[step];
