@@ -1,7 +1,7 @@
 """Kernels for one core in C, each with the same in PyTorch beside it; which runs is measured once per machine."""
 
 from gnn.native.activations import NOTHING, Activation, transform
-from gnn.native.aggregation import aggregate, maximum
+from gnn.native.aggregation import aggregate, maximum, sum_rectified
 from gnn.native.attention import Attention
 from gnn.native.bfloat16 import Bfloat16Weight, rounded
 from gnn.native.chain import ProductChain
@@ -22,5 +22,6 @@ __all__ = [
     "maximum",
     "missing_because",
     "rounded",
+    "sum_rectified",
     "transform",
 ]

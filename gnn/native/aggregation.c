@@ -82,3 +82,23 @@ void maximum(const int32_t *pointer, const int32_t *column, const float *table, 
         }
     }
 }
+
+/* out [rows, width] = own_weight * own + the sum of ReLU(table + edge) over a row's entries; edge [entries, width] is of
+   each entry, own [rows, width] may be null. */
+void sum_rectified(const int32_t *pointer, const int32_t *column, const float *table, const float *edge, const float *own,
+                   float own_weight, int64_t rows, int64_t width, float *out) {
+    for (int64_t row = 0; row < rows; row++, out += width) {
+        for (int64_t at = 0; at < width; at++)
+            out[at] = own ? own_weight * own[row * width + at] : 0.0f;
+        for (int32_t entry = pointer[row]; entry < pointer[row + 1]; entry++) {
+            const float *from = table + column[entry] * width, *with = edge + entry * width;
+            int64_t at = 0;
+            for (; at + LANES <= width; at += LANES)
+                store(out + at, load(out + at) + GREATER((vector){0}, load(from + at) + load(with + at)));
+            for (; at < width; at++) {
+                const float sum = from[at] + with[at];
+                out[at] += sum < 0.0f ? 0.0f : sum;
+            }
+        }
+    }
+}

@@ -109,6 +109,56 @@ def _maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:
     return out
 
 
+def sum_rectified(
+    matrix: CsrMatrix, table: Tensor, edge: Tensor, own: Tensor | None = None, own_weight: float = 1.0
+) -> Tensor:
+    """own_weight * own + the sum of ReLU(a source's row + the row of the entry) over the entries of each row.
+
+    Shapes: matrix (rows, columns), table [columns, width], edge [entries, width], own [rows, width] or None -> [rows,
+    width].
+    """
+    require_rows(matrix, table)
+    if library() is None or not taken(table, edge, own):
+        return plain_sum_rectified(matrix, table, edge, own, own_weight)
+    key = ("rectified", table.shape[1], len(matrix.column) // max(1, matrix.shape[0]), rows_class(matrix.shape[0]))
+    if key not in WAYS:
+        ways = {
+            "torch": lambda: plain_sum_rectified(matrix, table, edge, own, own_weight),
+            "native": lambda: _sum_rectified(matrix, table, edge, own, own_weight),
+        }
+        WAYS[key] = fastest(key, ways)
+    return (_sum_rectified if WAYS[key] == "native" else plain_sum_rectified)(matrix, table, edge, own, own_weight)
+
+
+def plain_sum_rectified(
+    matrix: CsrMatrix, table: Tensor, edge: Tensor, own: Tensor | None, own_weight: float
+) -> Tensor:
+    """The same in PyTorch: an embedding bag of the entries' rows."""
+    rows = functional.relu(table.index_select(0, matrix.column) + edge)
+    entry = torch.arange(len(rows), device=rows.device)
+    out = bag_sum(matrix.row_pointer, entry, torch.ones_like(rows[:, 0]), rows)
+    return out if own is None else out + own_weight * own
+
+
+def _sum_rectified(matrix: CsrMatrix, table: Tensor, edge: Tensor, own: Tensor | None, own_weight: float) -> Tensor:
+    pointer, column, _ = matrix.compact
+    table, edge, own = table.contiguous(), edge.contiguous(), None if own is None else own.contiguous()
+    rows, width = matrix.shape[0], table.shape[1]
+    out = torch.empty(rows, width)
+    kernels().sum_rectified(
+        pointer.data_ptr(),
+        column.data_ptr(),
+        table.data_ptr(),
+        edge.data_ptr(),
+        None if own is None else own.data_ptr(),
+        own_weight,
+        rows,
+        width,
+        out.data_ptr(),
+    )
+    return out
+
+
 def require_rows(matrix: CsrMatrix, table: Tensor) -> None:
     """Raise `SettingError` for a table that has not one row for each column."""
     if table.shape[0] != matrix.shape[1]:

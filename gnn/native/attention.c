@@ -123,7 +123,7 @@ static inline void shared(float *power, int64_t heads, int64_t entries, float sh
 /* `count` vectors of one row and head: the sums of its entries stay in registers. */
 static inline __attribute__((always_inline)) void strip(
     const int count, const int32_t *column, int32_t entries, const float *weight, int64_t heads, const float *table,
-    int64_t width, const float *base, float *out, enum activation activation, float alpha) {
+    int64_t width, const float *base, float *out) {
     vector sum[8];
 #pragma GCC unroll 8
     for (int part = 0; part < count; part++)
@@ -137,18 +137,16 @@ static inline __attribute__((always_inline)) void strip(
     }
 #pragma GCC unroll 8
     for (int part = 0; part < count; part++)
-        store(out + part * LANES, activated(sum[part], activation, alpha));
+        store(out + part * LANES, sum[part]);
 }
 
-/* One row and head: activation(sum of weight * row + base), which may stand where `out` does. */
-static inline __attribute__((always_inline)) void weighed(
-    const int32_t *column, int32_t entries, const float *weight, const struct heads *heads, const float *table,
-    const float *base, float *out, enum activation activation, float alpha) {
+/* One row and head: the sum of weight * row, and base, which may stand where `out` does. */
+static void weighed(const int32_t *column, int32_t entries, const float *weight, const struct heads *heads,
+                    const float *table, const float *base, float *out) {
     const int64_t channels = heads->channels, width = heads->width;
     int64_t at = 0;
 #define STRIP(vectors)                                                                                                 \
-    strip(vectors, column, entries, weight, heads->count, table + at, width, base ? base + at : 0, out + at, activation, \
-          alpha)
+    strip(vectors, column, entries, weight, heads->count, table + at, width, base ? base + at : 0, out + at)
     for (; at + 8 * LANES <= channels; at += 8 * LANES)
         STRIP(8);
     for (; at + 4 * LANES <= channels; at += 4 * LANES)
@@ -165,22 +163,27 @@ static inline __attribute__((always_inline)) void weighed(
     for (int32_t entry = 0; entry < entries; entry++)
         for (int64_t lane = 0; lane < left; lane++)
             sum[lane] += weight[entry * heads->count] * table[column[entry] * width + at + lane];
-    store(sum, activated(load(sum), activation, alpha));
     memcpy(out + at, sum, left * sizeof(float));
 }
 
+/* A row's activation, while it is in the first cache. */
+static void activate(float *row, int64_t count, enum activation activation, float alpha) {
+    int64_t at = 0;
+    for (; at + LANES <= count; at += LANES) {
+        const vector value = load(row + at);
+        store(row + at, activation == RELU ? activated(value, RELU, alpha) : activated(value, ELU, alpha));
+    }
+    for (; at < count; at++)
+        row[at] = activation == RELU ? activated(spread(row[at]), RELU, alpha)[0] : activated(spread(row[at]), ELU, alpha)[0];
+}
+
 /* All heads of a row, side by side, or added up where there is one output for all. */
-static inline __attribute__((always_inline)) void row_sum(
-    const int32_t *column, int32_t entries, const float *weight, const struct heads *heads, const float *table,
-    const float *base, float *out, int mean, enum activation activation, float alpha) {
+static void row_sum(const int32_t *column, int32_t entries, const float *weight, const struct heads *heads,
+                    const float *table, const float *base, float *out, int mean) {
     for (int64_t head = 0; head < heads->count; head++) {
         const int64_t at = mean ? 0 : head * heads->channels;
         const float *before = mean && head ? out : base ? base + at : 0;
-        const float *from = table + head * heads->channels;
-        if (mean && head + 1 < heads->count)
-            weighed(column, entries, weight + head, heads, from, before, out, NONE, alpha);
-        else
-            weighed(column, entries, weight + head, heads, from, before, out + at, activation, alpha);
+        weighed(column, entries, weight + head, heads, table + head * heads->channels, before, out + at);
     }
 }
 
@@ -242,16 +245,10 @@ int attend(const int32_t *pointer, const int32_t *column, int64_t rows, const fl
             const int32_t entries = pointer[row + 1] - pointer[row];
             float *weight = score + (pointer[row] - begin) * count;
             shared(weight, count, entries, mean ? 1.0f / (float)count : 1.0f);
-#define ROW(which)                                                                                                     \
-    row_sum(column + pointer[row], entries, weight, &heads, source, base ? base + row * base_stride : 0,               \
-            out + row * outputs, mean, which, alpha)
-            if (activation == RELU)
-                ROW(RELU);
-            else if (activation == ELU)
-                ROW(ELU);
-            else
-                ROW(NONE);
-#undef ROW
+            row_sum(column + pointer[row], entries, weight, &heads, source, base ? base + row * base_stride : 0,
+                    out + row * outputs, mean);
+            if (activation != NONE)
+                activate(out + row * outputs, outputs, activation, alpha);
         }
     }
     free(memory);

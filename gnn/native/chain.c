@@ -1,6 +1,7 @@
 /* Sums over neighbours and the products after them, some rows at a time, so that what lies between stays in the cache. */
 #include "vectors.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* Numbers of a block of rows, before and after a product, that fit into the first cache with a panel of weights. */
 #define CACHED_FLOATS 4096
@@ -24,10 +25,11 @@ struct step {
 };
 
 /* out [rows, outputs of the last step] = the steps' products one after the other, of x [rows, channels], or of the
-   matrix times x where there is one. Returns 0, or 1 where memory is lacking or a sparse product is impossible. */
+   matrix times x where there is one, beside which the rows of own [rows, own_channels] may stand. Returns 0, or 1 where
+   memory is lacking or a sparse product is impossible. */
 int chain(const int32_t *pointer, const int32_t *column, const float *value, const float *x, int64_t rows,
-          int64_t channels, const struct step *steps, int64_t count, float *out) {
-    int64_t widest = channels;
+          int64_t channels, const float *own, int64_t own_channels, const struct step *steps, int64_t count, float *out) {
+    int64_t widest = channels + own_channels;
     int sparse = 0, failed = 0;
     for (int64_t step = 0; step < count; step++) {
         widest = step + 1 < count && steps[step].outputs > widest ? steps[step].outputs : widest;
@@ -43,7 +45,18 @@ int chain(const int32_t *pointer, const int32_t *column, const float *value, con
         const int64_t some = rows - first < block ? rows - first : block;
         const float *from = x + first * channels;
         int64_t width = channels, free_half = 0;
-        if (pointer) {
+        if (own) {
+            width = channels + own_channels;
+            for (int64_t row = first; row < first + some; row++) {
+                float *joined = both + (row - first) * width;
+                if (pointer)
+                    aggregate(pointer + row, column, value, x, 1, channels, 0, 0, joined, 0, 0.0f);
+                else
+                    memcpy(joined, x + row * channels, channels * sizeof(float));
+                memcpy(joined + channels, own + row * own_channels, own_channels * sizeof(float));
+            }
+            from = both, free_half = 1;
+        } else if (pointer) {
             aggregate(pointer + first, column, value, x, some, channels, 0, 0, both, 0, 0.0f);
             from = both, free_half = 1;
         }

@@ -9,7 +9,7 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
 from gnn.native import Attention
-from gnn.runtime.graph_cache import STRUCTURE, require_nodes
+from gnn.runtime.graph_cache import STRUCTURE, edges_with_features, require_nodes
 from gnn.runtime.kernels import Affine, product_of
 from gnn.runtime.pyg_layers import CONVOLUTIONS, Convolution, is_plain, learns
 
@@ -72,11 +72,7 @@ class AttentionConvolution(Convolution):
         if self.add_self_loops:
             edges, features = remove_self_loops(edges, features)
             edges, features = add_self_loops(edges, features, fill_value=self.fill_value, num_nodes=min(shape))
-        source, target = edges
-        order = torch.argsort(target * shape[1] + source, stable=True)
-        ones = torch.ones(len(order), device=edges.device)
-        matrix = CsrMatrix.from_coordinates(target[order], source[order], ones, shape)
-        return matrix, None if features is None else features[order]
+        return edges_with_features(edges, features, shape)
 
 
 def _attention(layer: Any, score: str, *of_rows: Tensor) -> Attention:  # noqa: ANN401

@@ -23,17 +23,17 @@ class Chain(Kernel):
         self._chain = self._made()
 
     def _made(self) -> ProductChain:
-        return ProductChain([part.packed for part in self.products], [part.activation for part in self.products])
+        weights = [part.stacked if isinstance(part, Product) else part.packed for part in self.products]
+        return ProductChain(weights, [part.activation for part in self.products])
 
     def forward(self, features: Tensor | CsrMatrix, operator: Any = None) -> Tensor:  # noqa: ANN401
         """Sum up where there is an operator, then transform."""
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if isinstance(features, CsrMatrix) or features.dim() != 2 or (matrix is None and operator is not None):
             return self._apart(features, operator)
-        bases = [
-            part.bias if isinstance(part, Affine) else part._base(cast(CsrMatrix, matrix)) for part in self.products
-        ]
-        return self._chain(features, matrix, bases)
+        first = self.products[0]
+        own = first.row_sums(cast(CsrMatrix, matrix)) if isinstance(first, Product) else None
+        return self._chain(features, matrix, [part.bias for part in self.products], own)
 
     @property
     def ways(self) -> set[str]:

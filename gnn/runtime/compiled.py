@@ -14,7 +14,7 @@ from gnn.native import SPARSE, has_bfloat16
 from gnn.quantization.description import in_bfloat16
 from gnn.quantization.integer_model import plain_model
 from gnn.runtime.kernels import KERNEL, Kernel
-from gnn.runtime.peepholes import fuse
+from gnn.runtime.peepholes import TOLERANCE, fuse
 from gnn.tasks import Task
 
 Inference = Callable[[], Tensor]
@@ -22,8 +22,6 @@ Module = TypeVar("Module", bound=nn.Module)
 
 # Where a compiled module has what became of its layers, and in which precision its products read.
 REPORT, PRECISION = "_lowering_report", "_precision"
-# What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
-TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
 IN_BF16 = "products read bf16"
 NO_GAIN = "without a gain, as this processor has no instructions for it: rounded numbers are multiplied in FP32"
 

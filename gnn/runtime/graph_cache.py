@@ -86,6 +86,22 @@ def edge_matrix(
     return with_own_row(matrix, own) if own else matrix
 
 
+def edges_with_features(
+    edge_index: Tensor, features: Tensor | None, shape: tuple[int, int]
+) -> tuple[CsrMatrix, Tensor | None]:
+    """The matrix of edges that count 1 each, and the features of its entries in their order.
+
+    Raises `SettingError` for an edge of a node that does not exist.
+    Shapes: edge_index [2, edges], features [edges, width], shape (targets, sources).
+    """
+    require_nodes(edge_index, shape)
+    source, target = edge_index
+    order = torch.argsort(target * shape[1] + source, stable=True)
+    ones = torch.ones(len(order), device=edge_index.device)
+    matrix = CsrMatrix.from_coordinates(target[order], source[order], ones, shape)
+    return matrix, None if features is None else features[order]
+
+
 def require_nodes(edge_index: Tensor, shape: tuple[int, int]) -> None:
     """Raise `SettingError` for an edge of a node that does not exist; shape (targets, sources)."""
     for side, nodes in zip(edge_index, reversed(shape), strict=True):

@@ -13,12 +13,14 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, NormalizedAdjacency
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, Bfloat16Weight, PackedWeight, rounded, transform
+from gnn.native import NOTHING, Activation, Bfloat16Weight, PackedWeight, ProductChain, rounded, transform
 from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
 
 # Where a lowered layer has its kernel.
 KERNEL = "_lowered"
+# Where kernels keep what they make of their weights and activation.
+MADE = ("packed", "stacked", "chains", "sum_then")
 
 
 class Kernel(nn.Module):
@@ -41,7 +43,13 @@ class Kernel(nn.Module):
         other = copy.copy(self)
         vars(other)["_modules"] = dict(self._modules)
         other.activation = activation
+        other._forget()
         return other
+
+    def _forget(self) -> None:
+        """Have what was made of weights and activation made anew."""
+        for name in MADE:
+            vars(self).pop(name, None)
 
     def without_bias(self) -> "Kernel":
         """The same kernel with nothing added to its products."""
@@ -58,7 +66,7 @@ class Kernel(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
-        vars(self).pop("packed", None)
+        self._forget()
         return super()._apply(fn, recurse)
 
 
@@ -178,24 +186,56 @@ class Product(Kernel):
         """Whether it computes (operator @ x) W."""
         return self.own_order_aggregates_first if self.reads_bfloat16 else self._moves_less
 
+    @cached_property
+    def stacked(self) -> PackedWeight:
+        """The weight of sums and, where there is a shift, of what a row of the operator adds up to beside them."""
+        return self.packed if self.shift is None else PackedWeight(torch.cat([self.weight, self.shift[None]]))
+
+    @cached_property
+    def chains(self) -> dict[Activation, ProductChain]:
+        """Aggregation and product in one, for each activation."""
+        return {}
+
     def forward(self, features: Tensor | CsrMatrix, operator: Any) -> Tensor:  # noqa: ANN401  (whatever multiplies)
         """Project and aggregate."""
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if matrix is None:
             return self._by_operator(features, operator)
-        return self.compute(features, matrix, self._base(matrix), self.activation)
+        return self.compute(features, matrix, self.bias, self.activation)
 
     def compute(
         self, features: Tensor | CsrMatrix, matrix: CsrMatrix, base: Tensor | None, activation: Activation
     ) -> Tensor:
         """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
         if self.aggregates_first and not isinstance(features, CsrMatrix):
-            return self.packed.product(aggregate_matrix(matrix, features), base, activation)
+            return self.of_sums(features, matrix, base, activation, self.row_sums(matrix))
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)
 
+    def of_sums(
+        self,
+        features: Tensor,
+        matrix: CsrMatrix,
+        base: Tensor | None,
+        activation: Activation,
+        own: Tensor | None = None,
+    ) -> Tensor:
+        """activation([matrix @ x || own] W + base), for rows beside the sums [rows, ...] or None."""
+        chain = self.chains.get(activation)
+        if chain is None:
+            chain = self.chains[activation] = ProductChain([self.stacked], [activation])
+        # A chain reads what it has summed up as it is.
+        return (chain.apart if self.reads_bfloat16 else chain)(features, matrix, [base], own)
+
+    @property
+    def ways(self) -> set[str]:
+        """How its products, with sums before them or without, were computed until now."""
+        return super().ways.union(*[chain.ways for chain in vars(self).get("chains", {}).values()])
+
     def _projected(self, features: Tensor | CsrMatrix) -> Tensor:
-        projected = self._of_words(features) if isinstance(features, CsrMatrix) else self.packed.product(features, None)
+        projected = (
+            self._of_words(features) if isinstance(features, CsrMatrix) else self.packed.product(features, self.shift)
+        )
         return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
@@ -211,16 +251,9 @@ class Product(Kernel):
         product.activation = self.activation
         return product
 
-    def _base(self, matrix: CsrMatrix) -> Tensor | None:
-        shift = self.shift
-        return self.bias if shift is None else self._cache.get("base", lambda: self._shifted(matrix, shift), matrix)
-
-    def _shifted(self, matrix: CsrMatrix, shift: Tensor) -> Tensor:
-        row_sums = aggregate_matrix(
-            matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype)
-        )
-        base = row_sums * shift
-        return base if self.bias is None else base + self.bias
+    def row_sums(self, matrix: CsrMatrix) -> Tensor | None:
+        """How often the shift counts in each row [rows, 1], None without one."""
+        return None if self.shift is None else STRUCTURE.get("row sums", lambda: _row_sums(matrix), matrix)
 
     def _of_words(self, features: CsrMatrix) -> Tensor:
         if features.shape[1] != self._words:
@@ -232,10 +265,14 @@ class Product(Kernel):
         whole, used = features, self._used
         if self._drops or self.reads_bfloat16:
             features = self._cache.get("words", lambda: self._read(whole.keep_columns(used)), whole)
-        return aggregate_matrix(features, self._table)
+        return aggregate_matrix(features, self._table, self.shift)
 
     def _read(self, words: CsrMatrix) -> CsrMatrix:
         return replace(words, value=rounded(words.value)) if self.reads_bfloat16 else words
+
+
+def _row_sums(matrix: CsrMatrix) -> Tensor:
+    return aggregate_matrix(matrix, matrix.value.new_ones(matrix.shape[1], 1))
 
 
 def matrix_of(operator: object) -> CsrMatrix | None:

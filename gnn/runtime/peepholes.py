@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from gnn.native import Activation
+from gnn.native import NOTHING, Activation
 from gnn.runtime.chain import Chain
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 from gnn.runtime.tracing import CONSTANTS, trace
 
+# What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
+TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 
@@ -109,6 +111,7 @@ class _Rewriting:
         for what, peephole in {
             "": self._nothing_to_do,
             "sum and product in one": self._product_of_sum,
+            "normalisation in its product": self._normalised,
             "normalisation in the next product": self._normalisation,
             "maximum before bias and activation": self._maximum,
             "readout by a matrix": self._readout,
@@ -139,6 +142,22 @@ class _Rewriting:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
+        return True
+
+    def _normalised(self, node: fx.Node) -> bool:
+        """A scale and a shift of what a product gives are in its weight and its bias."""
+        norm, product = self._computed(node), self._only_read_by(node)
+        kernel = self._computed(product) if product is not None else None
+        if not isinstance(norm, ScaleShift) or product is None or type(kernel) not in (Affine, Product):
+            return False
+        whole: Any = kernel
+        if whole.reads_bfloat16 or whole.activation != NOTHING:
+            return False
+        if getattr(whole, "shift", None) is not None or getattr(whole, "tables", 1) > 1:
+            return False
+        bias = norm.shift if whole.bias is None else whole.bias * norm.scale + norm.shift
+        self._replace(node, type(whole)(whole.weight * norm.scale, bias), *product.args)
+        self.graph.erase_node(product)
         return True
 
     def _normalisation(self, node: fx.Node) -> bool:

@@ -1,5 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
@@ -9,9 +10,10 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, aggregate, maximum
-from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
+from gnn.native import NOTHING, Activation, aggregate, maximum, sum_rectified
+from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, edges_with_features, require_nodes
 from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
+from gnn.runtime.sum_then import sum_then
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
@@ -44,11 +46,11 @@ class Convolution(Kernel):
         """Whether these arguments are plain matrices."""
         return (
             is_plain(edges, torch.int64, 2)
-            and len(edges) == 2
+            and edges.shape[0] == 2
             and is_plain(sources, torch.float32, 2)
             and (targets is sources or is_plain(targets, torch.float32, 2))
             and (weight is None or (is_plain(weight, torch.float32, 1) and not learns(weight)))
-            and (weight is None or len(weight) == edges.shape[1])
+            and (weight is None or weight.shape[0] == edges.shape[1])
         )
 
     def own(self, *arguments: Any) -> Tensor:  # noqa: ANN401
@@ -110,8 +112,8 @@ class Gcn(Convolution):
         if not self.knows(x, x, edge_index, edge_weight):
             return self.own(x, edge_index, edge_weight)
         if self.cached:
-            self._first = self._first or self._matrix(edge_index, edge_weight, len(x))
-        matrix = self._first or self._matrix(edge_index, edge_weight, len(x))
+            self._first = self._first or self._matrix(edge_index, edge_weight, x.shape[0])
+        matrix = self._first or self._matrix(edge_index, edge_weight, x.shape[0])
         return self.product.compute(x, matrix, self.product.bias, self.activation)
 
     def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
@@ -131,12 +133,18 @@ class Neighbours(Convolution):
         linear = product_of(of_neighbours)
         self.largest, self.product = linear, Product(linear.weight, linear.bias)
         self.product.own_order_aggregates_first = True
-        self.root = None if of_root is None else Affine(product_of(of_root, bias=False).weight, linear.bias)
+        self.root = self.both = None
+        if of_root is not None:
+            self.root = Affine(product_of(of_root, bias=False).weight, linear.bias)
+            if self.aggregation != "max" and self.product.aggregates_first:
+                self.both = Product(torch.cat([linear.weight, self.root.weight]), linear.bias)
 
     def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
         """Aggregate, project and add the node's own."""
         sources, targets = x
-        matrix = self.matrix(edges, weight, (len(targets), len(sources)))
+        matrix = self.matrix(edges, weight, (targets.shape[0], sources.shape[0]))
+        if self.both is not None:
+            return self.both.of_sums(sources, matrix, self.both.bias, self.activation, targets)
         base = self.product.bias if self.root is None else self.root(targets)
         if self.aggregation == "max":
             return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
@@ -187,24 +195,67 @@ class Graph(Neighbours):
 lower.register(f"{CONVOLUTIONS}graph_conv.GraphConv")(Graph)
 
 
-class Gin(Convolution):
-    """GINConv, whose node counts 1 + eps in the sum of its neighbours."""
-
-    name = "one embedding bag, then its own layers"
+class OwnLayers(Convolution):
+    """What a node and its neighbours add up to goes through layers of its own, which are fused at the first call."""
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum")
         self.nn, self.own_weight = layer.nn, 1.0 + float(layer.eps)
 
+    def transformed(self, *rows: Any) -> Tensor:  # noqa: ANN401
+        """What its own layers make of features, or of what a matrix sums up of them."""
+        made = vars(self).get("sum_then")
+        if made is None:
+            precision = "bf16" if self.reads_bfloat16 else "fp32"
+            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, precision, *rows)
+        return made(*rows)
+
+    @property
+    def ways(self) -> set[str]:
+        """How the products of its fused layers were computed until now."""
+        steps = getattr(getattr(vars(self).get("sum_then"), "__self__", None), "steps", ())
+        return set().union(*[step.ways for step in steps if isinstance(step, Kernel)])
+
+
+class Gin(OwnLayers):
+    """GINConv, whose node counts 1 + eps in the sum of its neighbours."""
+
+    name = "one embedding bag, then its own layers"
+
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
         """Add up, then transform."""
         if size is not None or not self.knows(x, x, edge_index, None):
             return self.own(x, edge_index, size)
-        out = self.nn(aggregate(self.matrix(edge_index, None, (len(x), len(x)), self.own_weight), x))
-        return self.activation.in_place(out)
+        return self.transformed(x, self.matrix(edge_index, None, (x.shape[0], x.shape[0]), self.own_weight))
+
+
+class GinOfEdges(OwnLayers):
+    """GINEConv, whose neighbours' rows have the features of their edges added and are rectified before the sum."""
+
+    name = "one pass over the edges, then its own layers"
+
+    def __init__(self, layer: Any) -> None:  # noqa: ANN401
+        super().__init__(layer)
+        self.of_edges = None if layer.lin is None else product_of(layer.lin)
+
+    def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Any = None) -> Tensor:  # noqa: ANN401
+        """Add up, then transform."""
+        sources, targets = (x, x) if isinstance(x, Tensor) else x
+        plain = self.knows(sources, targets, edge_index, None) and is_plain(edge_attr, torch.float32, 2)
+        if size is not None or not plain or learns(edge_attr) or edge_attr.shape[0] != edge_index.shape[1]:
+            return self.own(x, edge_index, edge_attr, size)
+        shape = (targets.shape[0], sources.shape[0])
+        make = partial(edges_with_features, edge_index, edge_attr, shape)
+        matrix, edge = STRUCTURE.get(("edges with features", shape), make, edge_index, edge_attr)
+        edge = cast(Tensor, edge)
+        edge = edge if self.of_edges is None else self.of_edges(edge)
+        if edge.shape[1] != sources.shape[1] or targets.shape[1] != sources.shape[1]:
+            return self.own(x, edge_index, edge_attr, size)
+        return self.transformed(sum_rectified(matrix, sources, edge, targets, self.own_weight))
 
 
 lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
+lower.register(f"{CONVOLUTIONS}gin_conv.GINEConv")(GinOfEdges)
 
 
 class Hops(Convolution):
@@ -228,9 +279,9 @@ class Hops(Convolution):
             return self.own(x, edge_index, edge_weight)
         if self.normalize:
             loops = self.add_self_loops
-            matrix = self.normalised(edge_index, edge_weight, len(x), improved=False, add_self_loops=loops)
+            matrix = self.normalised(edge_index, edge_weight, x.shape[0], improved=False, add_self_loops=loops)
         else:
-            matrix = self.matrix(edge_index, edge_weight, (len(x), len(x)))
+            matrix = self.matrix(edge_index, edge_weight, (x.shape[0], x.shape[0]))
         after = [x]
         for _ in range(self.hops):
             after.append(aggregate(matrix, after[-1]))

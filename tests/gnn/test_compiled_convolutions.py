@@ -1,18 +1,36 @@
 """PyG's convolutions with every option, on a kernel or as they are."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch_geometric import nn as pyg
 
 from gnn.runtime import compile, explain  # noqa: A004
+from gnn.runtime.chain import Chain
 from gnn.runtime.kernels import KERNEL
 from tests.gnn.compiled_checks import ODD_GRAPHS, assert_same
 from tests.gnn.foreign_models import FEATURES
 
 EDGE_FEATURES = 3
+
+
+class Restless(nn.Module):
+    """A function whose path depends on numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def normalised(*others: nn.Module) -> nn.Sequential:
+    """Layers as GIN has them, with a normalisation that does something."""
+    norm = nn.BatchNorm1d(6)
+    norm.running_mean, norm.running_var = torch.randn(6), 0.5 + torch.rand(6)
+    return nn.Sequential(nn.Linear(FEATURES, 6), norm, *others)
+
+
 # What builds a layer; whether it takes (w)eights of edges, (b)ipartite features, f(e)atures of edges; whether it has a
 # kernel.
 CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], str, bool]] = {
@@ -33,6 +51,11 @@ CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], str, bool]] = {
     "graph max": (lambda: pyg.GraphConv(FEATURES, 5, aggr="max"), "wb", True),
     "gin": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), eps=0.3), "", True),
     "gin without itself": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), eps=-1.0, train_eps=True), "", True),
+    "gin layers": (lambda: pyg.GINConv(normalised(nn.ReLU(), nn.Linear(6, 5), nn.ELU())), "", True),
+    "gin mlp": (lambda: pyg.GINConv(pyg.MLP([FEATURES, 6, 5], dropout=0.5, act="elu")), "", True),
+    "gin untraceable": (lambda: pyg.GINConv(normalised(Restless())), "", True),
+    "gine": (lambda: pyg.GINEConv(normalised(nn.ReLU(), nn.Linear(6, 5)), 0.3, True, EDGE_FEATURES), "e", True),
+    "gine as wide": (lambda: pyg.GINEConv(nn.Linear(FEATURES, 5)), "e", True),
     "gin mean": (lambda: pyg.GINConv(nn.Linear(FEATURES, 5), aggr="mean"), "", False),
     "tag": (lambda: pyg.TAGConv(FEATURES, 5), "w", True),
     "tag raw": (lambda: pyg.TAGConv(FEATURES, 5, K=1, normalize=False), "w", True),
@@ -74,7 +97,8 @@ def test_a_convolution_of_pyg_has_a_kernel_or_runs_as_it_is(name: str) -> None:
         if "b" in takes:
             assert_same(compiled, layer, (x, torch.randn(nodes, FEATURES)), edge_index)
         if "e" in takes:
-            for features in (torch.randn(edge_index.shape[1], EDGE_FEATURES), torch.randn(edge_index.shape[1])):
+            for shape in ((EDGE_FEATURES,), (), (FEATURES,)):
+                features = torch.randn(edge_index.shape[1], *shape)
                 assert_same(compiled, layer, x, edge_index, features)
         # As a sparse tensor, which no kernel knows.
         if name != "other flow" and "sage" not in name:
@@ -92,3 +116,26 @@ def test_attention_that_is_asked_for_its_weights_runs_as_the_layer() -> None:
     torch.testing.assert_close((out, weight), (expected, expected_weight))
     assert_same(compile(layer), layer, x, edge_index, None, (nodes, nodes))
     assert_same(compile(layer), layer, (x, None), edge_index)
+
+
+class Activated(nn.Module):
+    """A convolution, and what a user does with it."""
+
+    def __init__(self, convolution: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.convolution, self.activation = convolution, activation
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.activation(self.convolution(x=x, edge_index=edge_index))
+
+
+@pytest.mark.parametrize("activation", [nn.Identity(), nn.ReLU(), nn.ELU(0.7)], ids=str)
+def test_the_layers_of_a_gin_are_one_kernel_with_the_activation_after_it(activation: nn.Module) -> None:
+    module = Activated(pyg.GINConv(normalised(nn.ReLU(), nn.Linear(6, 5))), activation).eval()
+    nodes, edge_index = ODD_GRAPHS["unsorted"]
+    x = torch.randn(nodes, FEATURES)
+    compiled = compile(module, (x, edge_index))
+    assert_same(compiled, module, x, edge_index)
+    assert_same(copy.deepcopy(compiled), module, x, edge_index)
+    fused = [made for layer in compiled.modules() if (made := vars(layer).get("sum_then")) is not None]
+    assert [[type(step) for step in made.__self__.steps] for made in fused[-1:]] == [[Chain]]

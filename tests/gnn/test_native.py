@@ -23,6 +23,7 @@ from gnn.native import (
     aggregate,
     attention,
     maximum,
+    sum_rectified,
     transform,
 )
 from gnn.native import fastest as measuring
@@ -84,11 +85,13 @@ def product_of_halves(weight: Tensor, features: Tensor, base: Tensor | None, act
     return Bfloat16Weight(weight).product(features, base, activation)
 
 
-def chain(weights: list[Tensor], features: Tensor, matrix: CsrMatrix | None, base: Tensor | None) -> Tensor:
-    kinds = [*ACTIVATIONS[1:], NOTHING][: len(weights)]
-    return ProductChain([PackedWeight(weight) for weight in weights], kinds)(
-        features, matrix, [base, *[None] * (len(weights) - 1)]
-    )
+def chain(
+    weights: list[Tensor], features: Tensor, matrix: CsrMatrix | None, base: Tensor | None, own: Tensor | None = None
+) -> Tensor:
+    kinds, bases = [*ACTIVATIONS[1:], NOTHING][: len(weights)], [base, *[None] * (len(weights) - 1)]
+    called = ProductChain([PackedWeight(weight) for weight in weights], kinds)
+    called(features, matrix, bases, own)
+    return copy.deepcopy(called)(features, matrix, bases, own)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda activation: activation.name)
@@ -111,6 +114,10 @@ def test_chains_of_products(compare: Compare) -> None:
             for base in (None, torch.randn(outputs), torch.randn(rows, outputs)):
                 compare(chain, weights, features, matrix, base)
                 compare(chain, weights[:1], features, matrix, base)
+                own = torch.randn(2 * rows, 9)[::2]
+                both = [torch.randn(channels + 9, outputs), *weights[1:]]
+                compare(chain, both, features, matrix, base, own)
+                compare(chain, both[:1], features, matrix, base, own)
 
 
 @pytest.mark.parametrize("sparsity", [0.5, 0.9, 1.0])
@@ -151,7 +158,11 @@ def test_maxima_and_functions_of_numbers(compare: Compare) -> None:
     for rows, columns, width in [*SIZES, (40, 30, 200)]:
         table = torch.randn(columns, width)
         table[:1, 0] = float("nan")
-        compare(maximum, random_matrix(rows, columns), table)
+        matrix = random_matrix(rows, columns)
+        compare(maximum, matrix, table)
+        edge = torch.randn(width, len(matrix.column)).t()
+        for own in (None, torch.randn(2 * rows, width)[::2]):
+            compare(sum_rectified, matrix, table, edge, own, 1.3)
     values = torch.cat([torch.randn(1000) * 10 ** torch.linspace(-10, 38, 1000), SPECIAL])
     for function in (*ACTIVATIONS[1:], Activation("asinh")):
         compare(transform, values, function)
