@@ -44,9 +44,10 @@ def _way(
 ) -> Callable[..., Tensor]:
     """The faster one of two functions of a matrix and a table that give the same."""
     require_rows(matrix, table)
-    if library() is None or table.dim() != 2 or not taken(table, matrix.value, *more[:1]):
+    tensors = [part for part in more if isinstance(part, Tensor)]
+    if library() is None or table.dim() != 2 or not taken(table, matrix.value, *tensors):
         return plain
-    kind = [str(part is None) if part is None or isinstance(part, Tensor) else part.name for part in more]
+    kind = [part is None or getattr(part, "name", "") for part in more if not isinstance(part, (Tensor, float))]
     key = (name, table.shape[1], matrix.entries_per_row, rows_class(matrix.shape[0]), *kind)
     ways = {"torch": plain, "native": native}
     return ways[fastest(key, {name: partial(way, matrix, table, *more) for name, way in ways.items()})]
@@ -117,17 +118,10 @@ def sum_rectified(
     Shapes: matrix (rows, columns), table [columns, width], edge [entries, width], own [rows, width] or None -> [rows,
     width].
     """
-    require_rows(matrix, table)
-    if library() is None or not taken(table, edge, own):
-        return plain_sum_rectified(matrix, table, edge, own, own_weight)
-    key = ("rectified", table.shape[1], len(matrix.column) // max(1, matrix.shape[0]), rows_class(matrix.shape[0]))
-    if key not in WAYS:
-        ways = {
-            "torch": lambda: plain_sum_rectified(matrix, table, edge, own, own_weight),
-            "native": lambda: _sum_rectified(matrix, table, edge, own, own_weight),
-        }
-        WAYS[key] = fastest(key, ways)
-    return (_sum_rectified if WAYS[key] == "native" else plain_sum_rectified)(matrix, table, edge, own, own_weight)
+    ways, key = vars(matrix).setdefault(WAYS, {}), ("rectified", table.shape, own is None)
+    more = (matrix, table, edge, own, own_weight)
+    way = ways.get(key) or ways.setdefault(key, _way("rectified", plain_sum_rectified, _sum_rectified, *more))
+    return (way if taken(table, edge, own) else plain_sum_rectified)(*more)
 
 
 def plain_sum_rectified(
