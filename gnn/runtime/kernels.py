@@ -233,9 +233,8 @@ class Product(Kernel):
         return super().ways.union(*[chain.ways for chain in vars(self).get("chains", {}).values()])
 
     def _projected(self, features: Tensor | CsrMatrix) -> Tensor:
-        projected = (
-            self._of_words(features) if isinstance(features, CsrMatrix) else self.packed.product(features, self.shift)
-        )
+        sparse = isinstance(features, CsrMatrix)
+        projected = self._of_words(features) if sparse else self.packed.product(features, self.shift)
         return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
@@ -253,7 +252,10 @@ class Product(Kernel):
 
     def row_sums(self, matrix: CsrMatrix) -> Tensor | None:
         """How often the shift counts in each row [rows, 1], None without one."""
-        return None if self.shift is None else STRUCTURE.get("row sums", lambda: _row_sums(matrix), matrix)
+        if self.shift is None:
+            return None
+        ones = matrix.value.new_ones
+        return STRUCTURE.get("row sums", lambda: aggregate_matrix(matrix, ones(matrix.shape[1], 1)), matrix)
 
     def _of_words(self, features: CsrMatrix) -> Tensor:
         if features.shape[1] != self._words:
@@ -269,10 +271,6 @@ class Product(Kernel):
 
     def _read(self, words: CsrMatrix) -> CsrMatrix:
         return replace(words, value=rounded(words.value)) if self.reads_bfloat16 else words
-
-
-def _row_sums(matrix: CsrMatrix) -> Tensor:
-    return aggregate_matrix(matrix, matrix.value.new_ones(matrix.shape[1], 1))
 
 
 def matrix_of(operator: object) -> CsrMatrix | None:
