@@ -38,7 +38,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = _traced(compiled, own, arguments, keywords)
+        traced = traced_forward(compiled, own, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
@@ -46,7 +46,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     if not done:
         return "nothing to fuse"
     fused = _Fused(traced, own, arguments, keywords)
-    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+    if not agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
@@ -57,7 +57,8 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+def agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+    """Whether both are tensors of one shape, equal to 1e-5 of the largest number."""
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     scale = float(own.abs().max()) if own.numel() else 0.0
@@ -122,9 +123,10 @@ class _Tracer(fx.Tracer):
         return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
 
 
-def _traced(
+def traced_forward(
     compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> fx.GraphModule:
+    """The trace of a forward for such a call, layers with kernels being one step each; raises what tracing raises."""
     bound = inspect.signature(own).bind(*arguments, **keywords)
     given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
     bound.apply_defaults()
