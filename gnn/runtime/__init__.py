@@ -2,6 +2,7 @@
 
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime.blocks import infer_in_blocks
 from gnn.runtime.compiled import (
     Inference,
     compile,  # noqa: A004
@@ -11,4 +12,12 @@ from gnn.runtime.compiled import (
     untouched_layers,
 )
 
-__all__ = ["Inference", "compile", "compile_inference", "explain", "model_inference", "untouched_layers"]
+__all__ = [
+    "Inference",
+    "compile",
+    "compile_inference",
+    "explain",
+    "infer_in_blocks",
+    "model_inference",
+    "untouched_layers",
+]

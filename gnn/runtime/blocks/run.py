@@ -21,6 +21,8 @@ from gnn.runtime.blocks.steps import GivenArray, OverEdges, Step
 EDGE_BYTES, ROW_BYTES = 96, 64
 # A row of a step, what the step before gave, and what a maximum keeps of each number.
 COPIES = 4
+# Percent of the limit for tables, and as many for a block; the rest is for what the allocator does not give back.
+SHARE = 40
 # What is read along edges by an aggregation, and through which matrix.
 Over = OverEdges | CsrMatrix
 
@@ -28,8 +30,8 @@ Over = OverEdges | CsrMatrix
 class Run:
     """One way through a plan.
 
-    Half of the limit, less what there is for each node, is for tables and edges that stay in memory, half for a block,
-    which has at most `most_rows` nodes. Raises `SettingError` where the limit is too small.
+    The limit, less what there is for each node, is for tables and edges that stay in memory, for a block, which has at
+    most `most_rows` nodes, and for what the system keeps of either. Raises `SettingError` where the limit is too small.
     """
 
     def __init__(self, plan: Plan, limit: int, folder: Path, most_rows: int | None = None) -> None:
@@ -39,8 +41,7 @@ class Run:
         self.edges = dict.fromkeys((over.edges, over.weight) for over in self.overs if isinstance(over, OverEdges))
         scaled = sum(isinstance(over, OverEdges) and over.normalises for over in self.overs)
         fixed = 8 * (plan.nodes + 1) * len(self.edges) + 4 * plan.nodes * scaled
-        self.pool = (limit - fixed) // 2
-        self.work = limit - fixed - self.pool
+        self.pool = self.work = (limit - fixed) * SHARE // 100
         if self.pool < 1:
             raise SettingError(
                 f"memory_limit is {limit} bytes, and the graph has {plan.nodes} nodes, for which alone {fixed} bytes "
@@ -87,7 +88,7 @@ class Run:
         elif step is self.plan.result:
             raise SettingError(
                 f"the result takes {4 * nodes * width} bytes, and memory_limit leaves {self.pool} for it; give "
-                f"output=, a file that takes it, or a memory_limit of {self.limit + 8 * nodes * width}"
+                f"output=, a file that takes it, or a memory_limit of {self.limit + 12 * nodes * width}"
             )
         else:
             path = self.folder / f"table-{self.plan.stored.index(step)}"
@@ -135,9 +136,10 @@ class Run:
             stop = start + bisect_right(range(start + 1, most + 1), self.work, key=lambda end, at=start: taken(at, end))
             if stop == start:
                 entries = sum(_entries(self.matrices[over], start, start + 1) for over in overs)
+                size = taken(start, start + 1)
                 raise SettingError(
-                    f"node {start} reads the rows of {entries} neighbours, which takes {taken(start, start + 1)} "
-                    f"bytes, and memory_limit leaves {self.work}; give {self.limit + 2 * taken(start, start + 1)} or more"
+                    f"node {start} reads the rows of {entries} neighbours, which takes {size} bytes, and memory_limit "
+                    f"leaves {self.work}; give {self.limit + 3 * size} or more"
                 )
             yield start, stop
             start = stop

@@ -133,7 +133,7 @@ class EdgeSorter:
             if stop <= bounds[-1]:
                 node, degree = bounds[-1], int(pointer[bounds[-1] + 1] - pointer[bounds[-1]])
                 raise SettingError(
-                    f"node {node} has {degree} neighbours, and the memory limit lets {self.most} be sorted at a time; "
+                    f"node {node} has {degree} neighbours, and memory_limit lets {self.most} be sorted at a time; "
                     "give a larger memory_limit"
                 )
             bounds.append(stop)

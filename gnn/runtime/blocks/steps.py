@@ -155,7 +155,7 @@ def _own_product(kernel: Product, features: Any, operator: Any) -> Step:  # noqa
 
 def _gcn(kernel: Gcn, x: Step, edge_index: GivenArray, edge_weight: GivenArray | None = None) -> Step:
     if kernel._first is not None:
-        return product(kernel.product, x, kernel._first)
+        raise TypeError("it has kept its first graph")
     if not kernel.normalize:
         return product(kernel.product, x, over_edges(kernel, edge_index, edge_weight))
     return product(kernel.product, x, normalised(kernel, edge_index, edge_weight, improved=kernel.improved))
