@@ -1,7 +1,9 @@
 """Takes the steps of a plan in bounded memory, block of nodes by block of nodes."""
 
+import ctypes
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -52,6 +54,7 @@ class Run:
     def take(self, output: IO[bytes] | None = None) -> Tensor | None:
         """Take all steps; the result, which goes to `output` where there is one."""
         edges = {given: self._sorted(*given, number) for number, given in enumerate(self.edges)}
+        give_back()
         for over in self.overs:
             self.matrices[over] = _matrix(over, edges)
             if isinstance(self.matrices[over], NormalisedRows):
@@ -60,6 +63,7 @@ class Run:
             self._store(step, output if step is self.plan.result else None)
             for read in self.plan.last_read_by(step):
                 self._forget(read)
+            give_back()
         return None if output is not None else cast(MemoryRows, self.tables[self.plan.result]).resident
 
     def _sorted(self, edges: GivenArray, weight: GivenArray | None, number: int) -> SortedEdges:
@@ -179,6 +183,12 @@ class _Block:
         pointer = matrix.row_pointer
         own = CsrMatrix(pointer, local.to(pointer.dtype), matrix.value, (self._stop - self._start, len(index)))
         return own, cast(MappedRows, table).gather(index)
+
+
+def give_back() -> None:
+    """Have the allocator return what is free to the system, where it can be asked to; it would keep all of it."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _matrix(over: Over, edges: dict[Any, SortedEdges]) -> CsrMatrix | EdgeRows | NormalisedRows:
