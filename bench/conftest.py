@@ -1,5 +1,6 @@
 """Opens a run of the suite and adds its tables to the result."""
 
+import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,12 @@ from bench.report.lottery import tickets_table
 from bench.report.paper_tables import compared_tables
 from bench.report.pareto import has_quantized, pareto_fronts
 from bench.report.publishing import check_folder, check_packages, publish
+from bench.report.scaling import scaling_table
 from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Results
-from fixtures.results import READERS, Reported
+from fixtures.results import READERS, REPORTED, Reported
 from fixtures.results_document import DATA, results_document
 from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session
@@ -35,12 +37,26 @@ SENTENCES: dict[str, Callable[[Any], str]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare what only the report of this suite has."""
-    parser.getgroup("gnn").addoption(
+    """Declare what only this suite has."""
+    group = parser.getgroup("gnn")
+    group.addoption(
+        "--memory-limit",
+        type=_mebibytes,
+        default=64,
+        metavar="MIB",
+        help="what inference on large graphs may take in bench/test_scaling.py (default: 64)",
+    )
+    group.addoption(
         "--tables",
         action="store_true",
         help="print the paper's tables, Pareto fronts, lottery tickets and speed lines too",
     )
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no memory limit; give MiB, 1 or more, such as 64")
+    return int(text)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,6 +76,13 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[READERS] = [partial(write_page, config.option.report)]
     except GnnError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
+    """Write how time and memory grow with the graph, where that was measured."""
+    if REPORTED in config.stash and (found := config.stash[REPORTED]["scaling"]):
+        terminalreporter.section("large graphs")
+        terminalreporter.write_line(scaling_table(found).text())
 
 
 def write_page(folder: Path, document: dict[str, Any]) -> str:
