@@ -16,7 +16,8 @@ from gnn.errors import SettingError
 from gnn.models import MODELS, build_model_for
 from gnn.runtime import compile as compile_module
 from gnn.runtime import infer_in_blocks
-from gnn.runtime.blocks import steps
+from gnn.runtime.blocks import run, steps
+from gnn.runtime.blocks.row_tables import MappedRows
 from gnn.runtime.kernels import bag
 from gnn.runtime.pyg_layers import Graph
 from tests.gnn.citation_checks import link_task
@@ -147,7 +148,7 @@ def on_disk(folder: Path, mode: Any, *tensors: Tensor) -> list[np.ndarray[Any, A
 def test_everything_may_be_on_disk(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     nodes, edges = random_graph(1)
-    x, compiled = torch.randn(nodes, CHANNELS), compiled_net(WeighedNet)
+    x, compiled = torch.randn(nodes, CHANNELS), compiled_net(WeighedNet, pyg.GraphConv)
     weight = torch.rand(edges.shape[1])
     mapped = on_disk(tmp_path, mode, x, edges, weight)
     if mode == "c":
@@ -157,6 +158,16 @@ def test_everything_may_be_on_disk(mode: str, tmp_path: Path, monkeypatch: pytes
     assert_same(compiled, x, edges, weight, given=mapped, memory_limit=SMALL, output=tmp_path / "out.npy")
     assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "out.npy"])
     assert np.array_equal(np.array(mapped[0]), x.numpy())
+
+
+@pytest.mark.parametrize("name", ["gcn", "sage, maximum", "sage", "gin"])
+def test_layers_that_do_not_fit_go_to_disk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapped: list[int] = []
+    monkeypatch.setattr(run, "MappedRows", lambda array: mapped.append(len(array)) or MappedRows(array))
+    nodes, edges = 3000, (torch.rand(2, 20_000, generator=torch.Generator().manual_seed(0)) * 3000).long()
+    x, output = torch.randn(nodes, CHANNELS), tmp_path / "out.npy"
+    assert_same(compiled_net(PlainNet, PLAIN[name]), x, edges, memory_limit=250_000, output=output)
+    assert nodes in mapped
 
 
 def test_numbers_that_are_none_are_the_modules_own() -> None:

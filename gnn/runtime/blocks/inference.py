@@ -57,8 +57,6 @@ def infer_in_blocks(
         raise SettingError(f"memory_limit is {memory_limit!r}; give the bytes that may be taken, such as {2**30}")
     explain(compiled)
     taken = [given(argument) for argument in arguments]
-    if any(isinstance(value, Step) and value.given is not None and not value.given.count for value in taken):
-        return _stored(compiled(*map(_in_memory, arguments)), output)
     plan = Plan(_steps(compiled, taken))
     _probe(compiled, taken)
     with temporary_folder() as folder:
@@ -82,18 +80,6 @@ def _steps(compiled: nn.Module, taken: list[Any]) -> Step:
             "module on a graph that fits into memory"
         ) from error
     return Steps(traced, signature(own).bind(*taken).arguments).result
-
-
-def _in_memory(argument: Any) -> Any:  # noqa: ANN401
-    return torch.from_numpy(np.array(argument)) if isinstance(argument, np.ndarray) else argument
-
-
-def _stored(result: Tensor, output: AnyPath | None) -> Tensor | np.ndarray[Any, Any]:
-    if output is None:
-        return result
-    with replace_file(output) as stream:
-        np.save(stream, result.numpy())
-    return np.load(output)
 
 
 def _probe(compiled: nn.Module, taken: list[Any]) -> None:
