@@ -1,5 +1,7 @@
 """Any model as fast inference: real kernels by rules per type of layer, fused where a trace succeeds."""
 
+from gnn.runtime import attention_layers as _attention_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime import hgpsl_layers as _hgpsl_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime.blocks import infer_in_blocks

@@ -1,6 +1,9 @@
 """The kernels that layers are lowered to; each takes the place of a layer's forward in a copy of its model."""
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -8,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.errors import SettingError
-from gnn.layers import CsrMatrix, NormalizedAdjacency, bag_sum
+from gnn.layers import CsrMatrix, NormalizedAdjacency
 from gnn.layers.rules import lower
+from gnn.native import NOTHING, Activation, Bfloat16Weight, PackedWeight, rounded, transform
+from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
 
 # Where a lowered layer has its kernel.
@@ -20,36 +25,77 @@ class Kernel(nn.Module):
     """What computes a layer instead of its own forward, called as that is.
 
     `name` is what `explain` says. A kernel that is `entered` is made of layers and kernels, and a trace looks inside.
+    Its `activation` is done to its result before that is written; None stands for a kernel that cannot. Where it
+    `reads_bfloat16` its products round what they read, in the order that the layer has them in.
     """
 
     name: ClassVar[str]
     entered: ClassVar[bool] = False
+    activation: Any = None
+    reads_bfloat16 = False
+
+    def activated(self, activation: Activation) -> "Kernel | None":
+        """The same kernel with an activation of what it gives, None where that cannot be."""
+        if self.activation != NOTHING:
+            return None
+        other = copy.copy(self)
+        vars(other)["_modules"] = dict(self._modules)
+        other.activation = activation
+        return other
+
+    def without_bias(self) -> "Kernel":
+        """The same kernel with nothing added to its products."""
+        other = copy.copy(self)
+        vars(other)["_modules"] = dict(self._modules)
+        vars(other)["bias"] = None
+        return other
+
+    @property
+    def ways(self) -> set[str]:
+        """How its products were computed until now, see `gnn.native.fastest`."""
+        return vars(self)["packed"].ways if "packed" in vars(self) else set()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
+        vars(self).pop("packed", None)
         return super()._apply(fn, recurse)
 
 
 class Affine(Kernel):
-    """x W + b as one product with a transposed weight. Shapes: x [..., in], weight [in, out], bias [out] or None."""
+    """activation(x W + b) as one product. Shapes: x [..., in], weight [in, out], bias [out] or None."""
 
     name = "one product with bias"
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
+        self.activation = NOTHING
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+
+    @cached_property
+    def packed(self) -> PackedWeight:
+        """The weight as products take it."""
+        return Bfloat16Weight(self.weight) if self.reads_bfloat16 else PackedWeight(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Transform the last axis."""
-        if features.dim() != 2 or self.bias is None:
-            return functional.linear(features, self.weight.t(), self.bias)
-        return torch.addmm(self.bias, features, self.weight)
+        if features.dim() != 2:
+            features, weight = (
+                (rounded(features), rounded(self.weight)) if self.reads_bfloat16 else (features, self.weight)
+            )
+            return self.activation.in_place(functional.linear(features, weight.t(), self.bias))
+        return self.packed.product(features, self.bias, self.activation)
+
+    def of_rows(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
+        """activation(x W + base), for rows [rows, in] and a base [out] or [rows, out]."""
+        return self.packed.product(features, base, activation)
 
     def after(self, scale: Tensor, shift: Tensor) -> "Affine":
         """The same of x scale + shift."""
         base = shift @ self.weight
-        return Affine(scale[:, None] * self.weight, base if self.bias is None else base + self.bias)
+        affine = Affine(scale[:, None] * self.weight, base if self.bias is None else base + self.bias)
+        affine.activation = self.activation
+        return affine
 
 
 def product_of(linear: nn.Module, *, bias: bool = True) -> Affine:
@@ -83,6 +129,20 @@ class ScaleShift(Kernel):
         return torch.addcmul(self.shift, features, self.scale)
 
 
+class Transform(Kernel):
+    """A function of every number."""
+
+    name = "one pass"
+
+    def __init__(self, function: Activation) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Compute it."""
+        return transform(values, self._function)
+
+
 class Product(Kernel):
     """operator @ (x W) + b: an embedding bag and a dense product, in the order that moves less.
 
@@ -96,49 +156,69 @@ class Product(Kernel):
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, tables: int = 1, shift: Tensor | None = None) -> None:
         super().__init__()
+        self.activation = NOTHING
         self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
         self.tables, self.out = tables, weight.shape[1] // tables
         # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
-        self._aggregates_first = tables == 1 and len(weight) < 2 * self.out
+        self._moves_less = tables == 1 and len(weight) < 2 * self.out
+        # Where the layer itself aggregates first; whose products round what they read has no choice.
+        self.own_order_aggregates_first = False
         self._words, self._drops = len(weight), False
         self._used: Tensor | None = None
         self._table = self.weight
         self._cache = GraphCache()
+
+    @cached_property
+    def packed(self) -> PackedWeight:
+        """The weight as products take it."""
+        return Bfloat16Weight(self.weight) if self.reads_bfloat16 else PackedWeight(self.weight)
+
+    @property
+    def aggregates_first(self) -> bool:
+        """Whether it computes (operator @ x) W."""
+        return self.own_order_aggregates_first if self.reads_bfloat16 else self._moves_less
 
     def forward(self, features: Tensor | CsrMatrix, operator: Any) -> Tensor:  # noqa: ANN401  (whatever multiplies)
         """Project and aggregate."""
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if matrix is None:
             return self._by_operator(features, operator)
-        base = self._base(matrix)
-        if self._aggregates_first and not isinstance(features, CsrMatrix):
-            total = bag(matrix, features)
-            return total @ self.weight if base is None else torch.addmm(base, total, self.weight)
+        return self.compute(features, matrix, self._base(matrix), self.activation)
+
+    def compute(
+        self, features: Tensor | CsrMatrix, matrix: CsrMatrix, base: Tensor | None, activation: Activation
+    ) -> Tensor:
+        """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
+        if self.aggregates_first and not isinstance(features, CsrMatrix):
+            return self.packed.product(aggregate_matrix(matrix, features), base, activation)
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
-        out = bag(matrix, self._projected(features))
-        return out if base is None else out.add_(base)
+        return aggregate_matrix(matrix, self._projected(features), base, activation)
 
     def _projected(self, features: Tensor | CsrMatrix) -> Tensor:
-        projected = self._of_words(features) if isinstance(features, CsrMatrix) else features @ self.weight
+        projected = self._of_words(features) if isinstance(features, CsrMatrix) else self.packed.product(features, None)
         return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
-        projected = features @ self.weight
+        projected = (rounded(features) if self.reads_bfloat16 else features) @ self.packed.weight
         if self.tables > 1:
             projected = projected.reshape(-1, self.out)
         out = operator @ (projected if self.shift is None else projected + self.shift)
-        return out if self.bias is None else out + self.bias
+        return self.activation.in_place(out if self.bias is None else out + self.bias)
 
     def after(self, scale: Tensor, shift: Tensor) -> "Product":
         """The same of x scale + shift, for a product without a shift and with one table."""
-        return Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)
+        product = Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)
+        product.activation = self.activation
+        return product
 
     def _base(self, matrix: CsrMatrix) -> Tensor | None:
         shift = self.shift
         return self.bias if shift is None else self._cache.get("base", lambda: self._shifted(matrix, shift), matrix)
 
     def _shifted(self, matrix: CsrMatrix, shift: Tensor) -> Tensor:
-        row_sums = bag(matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype))
+        row_sums = aggregate_matrix(
+            matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype)
+        )
         base = row_sums * shift
         return base if self.bias is None else base + self.bias
 
@@ -148,11 +228,14 @@ class Product(Kernel):
         if self._used is None:
             self._used = (self.weight != 0).any(dim=1)
             self._drops = not bool(self._used.all())
-            self._table = self.weight[self._used].contiguous()
-        if self._drops:
-            whole, used = features, self._used
-            features = self._cache.get("words", lambda: whole.keep_columns(used), whole)
-        return bag_sum(features.row_pointer, features.column, features.value, self._table)
+            self._table = self.packed.weight[self._used].contiguous()
+        whole, used = features, self._used
+        if self._drops or self.reads_bfloat16:
+            features = self._cache.get("words", lambda: self._read(whole.keep_columns(used)), whole)
+        return aggregate_matrix(features, self._table)
+
+    def _read(self, words: CsrMatrix) -> CsrMatrix:
+        return replace(words, value=rounded(words.value)) if self.reads_bfloat16 else words
 
 
 def matrix_of(operator: object) -> CsrMatrix | None:
@@ -162,17 +245,10 @@ def matrix_of(operator: object) -> CsrMatrix | None:
     return operator.matrix if type(operator) is NormalizedAdjacency else None
 
 
-def bag(matrix: CsrMatrix, table: Tensor) -> Tensor:
-    """matrix @ table as an embedding bag without a gradient of the matrix; the table must have a row per column."""
-    if table.shape[0] != matrix.shape[1]:
-        raise SettingError(f"the graph has {matrix.shape[1]} nodes, the features are of {len(table)}")
-    return bag_sum(matrix.row_pointer, matrix.column, matrix.value, table)
-
-
 def aggregate(operator: Any, features: Tensor) -> Tensor:  # noqa: ANN401  (whatever multiplies)
     """operator @ features."""
     matrix = matrix_of(operator)
-    return operator @ features if matrix is None else bag(matrix, features)
+    return operator @ features if matrix is None else aggregate_matrix(matrix, features)
 
 
 def plus_own_row(operator: CsrMatrix) -> CsrMatrix:

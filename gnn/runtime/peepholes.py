@@ -1,52 +1,43 @@
 """What goes beyond one layer: rewritings of a traced forward that apply wherever their pattern stands."""
 
-import inspect
 import operator
-import sys
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from gnn.errors import SettingError
-from gnn.layers.readout import max_readout, mean_matrix
-from gnn.runtime.graph_cache import STRUCTURE
-from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, aggregate, plus_own_row
+from gnn.native import Activation
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
+from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
+from gnn.runtime.tracing import CONSTANTS, traced
 
-TOLERANCE = 1e-5
-POOLS = ("global_add_pool", "global_max_pool", "global_mean_pool")
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
-IN_PLACE: dict[Any, Callable[..., Tensor]] = {
-    torch.relu: functional.relu_,
-    functional.relu: functional.relu_,
-    functional.elu: functional.elu_,
-}
-# The values of a call that a trace may depend on; of all others it depends on the type alone.
-CONSTANTS = (type(None), bool, int, float, str)
+ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tolerance: float) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
+    the fused form may differ by, as a share of the largest.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = traced_forward(compiled, own, arguments, keywords)
+        trace = traced(compiled, own, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
-    done = _Rewriting(traced).all()
+    done = _Rewriting(trace).all()
     if not done:
         return "nothing to fuse"
-    fused = _Fused(traced, own, arguments, keywords)
-    if not agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+    fused = _Fused(trace, own, arguments, keywords)
+    if not agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
@@ -57,12 +48,12 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
-    """Whether both are tensors of one shape, equal to 1e-5 of the largest number."""
+def agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
+    """Whether both are tensors of one shape, equal to a tolerance of the largest number."""
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     scale = float(own.abs().max()) if own.numel() else 0.0
-    return torch.allclose(fused, own, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+    return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):
@@ -107,61 +98,6 @@ def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
     return module
 
 
-class _Tracer(fx.Tracer):
-    """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
-
-    def __init__(self) -> None:
-        pools = getattr(sys.modules.get("torch_geometric.nn"), "__dict__", {})
-        whole = [max_readout, mean_matrix, aggregate, plus_own_row, *(pools[name] for name in POOLS if name in pools)]
-        super().__init__(autowrap_functions=tuple(whole))
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a call of the module is one step of the trace."""
-        kernel = m._modules.get(KERNEL)
-        if kernel is not None:
-            return not getattr(kernel, "entered", False)
-        return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
-
-
-def traced_forward(
-    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> fx.GraphModule:
-    """The trace of a forward for such a call, layers with kernels being one step each; raises what tracing raises."""
-    bound = inspect.signature(own).bind(*arguments, **keywords)
-    given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
-    bound.apply_defaults()
-    constants = {name: value for name, value in bound.arguments.items() if name not in given}
-    graph = _Tracer().trace(compiled, constants)
-    for node in reversed(graph.nodes):
-        if node.users or node.op in ("placeholder", "output"):
-            continue
-        # Who calls has seen to it that constants are what they were.
-        if "assert" not in str(node.target) and node.target is not operator.eq:
-            raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
-        graph.erase_node(node)
-    return fx.GraphModule(compiled, graph)
-
-
-class MaximumFirst(Kernel):
-    """The maximum over each graph's nodes before bias and activation, which are increasing; 0 for an empty graph."""
-
-    name = "maximum over nodes before bias and activation"
-
-    def __init__(self, readout: Callable[..., Tensor], bias: Tensor, activation: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.bias, self._readout, self._activation = bias, readout, activation
-
-    def forward(self, features: Tensor, graph_of_node: Tensor, *size: Any) -> Tensor:  # noqa: ANN401
-        """Rows of nodes without bias [nodes, channels] -> [graphs, channels]."""
-        out = self._activation(self._readout(features, graph_of_node, *size).add_(self.bias))
-        empty = STRUCTURE.get(("empty", len(out)), lambda: _absent(graph_of_node, len(out)), graph_of_node)
-        return out.index_fill_(0, empty, 0) if len(empty) else out
-
-
-def _absent(graph_of_node: Tensor, graphs: int) -> Tensor:
-    return (torch.bincount(graph_of_node, minlength=graphs) == 0).nonzero()[:, 0]
-
-
 class _Rewriting:
     """The peepholes, one method each; a method says whether it changed what is at a node."""
 
@@ -176,7 +112,10 @@ class _Rewriting:
             "sum and product in one": self._product_of_sum,
             "normalisation in the next product": self._normalisation,
             "maximum before bias and activation": self._maximum,
-            "activation in place": self._in_place,
+            "readout by a matrix": self._readout,
+            "activation in its product": self._activated,
+            "function of numbers": self._function,
+            "products in one": self._chain,
         }.items():
             done[what] += sum(peephole(node) for node in list(self.graph.nodes))
             self.graph.eliminate_dead_code()
@@ -195,7 +134,9 @@ class _Rewriting:
     def _product_of_sum(self, node: fx.Node) -> bool:
         """(A x) W + b as one kernel, which may take A (x W) + b instead."""
         kernel, total = self._computed(node), self._only_read_by(node)
-        if not isinstance(kernel, Affine) or total is None or self._computed(total) not in AGGREGATING:
+        if not isinstance(kernel, Affine) or kernel.reads_bfloat16 or total is None:
+            return False
+        if self._computed(total) not in AGGREGATING:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
@@ -206,7 +147,7 @@ class _Rewriting:
         kernel, before = self._computed(node), self._only_read_by(node)
         norm = self._computed(before) if before is not None else None
         plain = type(kernel) is Affine or (type(kernel) is Product and kernel.shift is None)
-        if before is None or not isinstance(norm, ScaleShift) or not plain:
+        if before is None or not isinstance(norm, ScaleShift) or not plain or kernel.reads_bfloat16:
             return False
         folded = cast(Affine | Product, kernel).after(norm.scale, norm.shift)
         self._replace(node, folded, before.args[0], *node.args[1:])
@@ -217,27 +158,60 @@ class _Rewriting:
         readout, activated = self._computed(node), self._only_read_by(node)
         activation = self._activation(activated) if activated is not None else None
         product = self._only_read_by(activated) if activated is not None else None
-        if not (readout is max_readout or getattr(readout, "__name__", "") == "global_max_pool"):
+        if READOUTS.get(getattr(readout, "__name__", "")) != "max" or activation is None or product is None:
             return False
-        if activation is None or product is None or node.kwargs or not isinstance(node.args[1], fx.Node):
+        if node.kwargs or len(node.args) < 2 or not isinstance(node.args[1], fx.Node):
             return False
         kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
-        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
-        function, settings = activation
-        late = MaximumFirst(cast(Any, readout), kernel.bias, partial(function, **settings))
-        self._replace(node, late, features, *node.args[1:])
+        features = self._insert(node, kernel.without_bias(), *product.args)
+        self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
-    def _in_place(self, node: fx.Node) -> bool:
-        """What a product has just made is nobody else's."""
-        activation, product = self._activation(node), self._only_read_by(node)
-        if activation is None or product is None or not isinstance(self._computed(product), Affine | Product):
+    def _readout(self, node: fx.Node) -> bool:
+        """A readout by a matrix, which is made once for an assignment of nodes to graphs."""
+        readout = self._computed(node)
+        if getattr(readout, "__name__", "") not in READOUTS or set(node.kwargs) - {"size"} or len(node.args) < 2:
             return False
-        with self.graph.inserting_before(node):
-            node.replace_all_uses_with(self.graph.call_function(activation[0], (product,), activation[1]))
-        self.graph.erase_node(node)
+        self._replace(node, Readout(readout), *node.args, *node.kwargs.values())
+        return True
+
+    def _activated(self, node: fx.Node) -> bool:
+        """An activation is done by the kernel that gives what it is of, before that is written."""
+        activation, product = self._activation(node), self._only_read_by(node)
+        kernel = self._computed(product) if product is not None else None
+        if product is None or activation is None or not isinstance(kernel, Kernel):
+            return False
+        if (activated := kernel.activated(activation)) is None:
+            return False
+        self._replace(node, activated, *product.args)
+        self.graph.erase_node(product)
+        return True
+
+    def _chain(self, node: fx.Node) -> bool:
+        """Products whose rows nobody else reads, one after the other for some rows at a time."""
+        kernel, product = self._computed(node), self._only_read_by(node)
+        before = self._computed(product) if product is not None else None
+        if type(kernel) is not Affine or kernel.reads_bfloat16 or product is None:
+            return False
+        if isinstance(before, Chain):
+            parts = before.products
+        elif type(before) is Affine or (type(before) is Product and before.aggregates_first):
+            parts = [before]
+        else:
+            return False
+        self._replace(node, Chain([*parts, kernel]), *product.args)
+        self.graph.erase_node(product)
+        return True
+
+    def _function(self, node: fx.Node) -> bool:
+        """A function of single numbers that nothing before it could take."""
+        function = Activation("asinh") if self._computed(node) is torch.asinh else self._activation(node)
+        # PyTorch's own ReLU is as fast.
+        if function is None or function.name == "relu" or len(node.all_input_nodes) != 1:
+            return False
+        self._replace(node, Transform(function), node.args[0])
         return True
 
     def _computed(self, node: fx.Node) -> Any:  # noqa: ANN401
@@ -249,19 +223,19 @@ class _Rewriting:
         layer = self.module.get_submodule(cast(str, node.target))
         return layer._modules.get(KERNEL, layer)
 
-    def _activation(self, node: fx.Node) -> tuple[Callable[..., Tensor], dict[str, Any]] | None:
-        """How a node's ReLU or ELU is done in place and with which settings, None where it is neither."""
+    def _activation(self, node: fx.Node) -> Activation | None:
+        """A node's ReLU or ELU, None where it is neither."""
         computed = self._computed(node)
         if isinstance(computed, nn.ELU):
-            return (functional.elu_, {"alpha": computed.alpha}) if computed.alpha > 0 else None
+            return Activation("elu", computed.alpha) if computed.alpha > 0 else None
         if isinstance(computed, nn.ReLU) or (node.op == "call_method" and node.target == "relu"):
-            return functional.relu_, {}
-        if computed not in IN_PLACE or len(node.args) != 1:
+            return Activation("relu")
+        if computed not in ACTIVATIONS or len(node.args) != 1:
             return None
         alpha = node.kwargs.get("alpha", 1.0)
         if not isinstance(alpha, float | int) or alpha <= 0:
             return None
-        return IN_PLACE[computed], {"alpha": alpha} if computed is functional.elu else {}
+        return Activation(ACTIVATIONS[computed], alpha)
 
     def _only_read_by(self, node: fx.Node) -> fx.Node | None:
         """What makes a node's first argument, where nobody else reads that."""

@@ -1,6 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,9 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
+from gnn.native import NOTHING, Activation, aggregate, maximum
 from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
-from gnn.runtime.kernels import Kernel, Product, bag, product_of, require_numbers
+from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
@@ -24,15 +25,17 @@ class Convolution(Kernel):
     """
 
     name = "embedding bags and products"
+    node_axis: ClassVar[int] = -2
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
         super().__init__()
         require_numbers(*layer.parameters())
+        self.activation = NOTHING
         self._own = layer.forward
         self.aggregation = AGGREGATIONS.get(type(layer.aggr_module).__name__, "another way")
         if self.aggregation not in aggregations:
             raise SettingError(f"its messages are aggregated in a way that has no kernel ({layer.aggr_module})")
-        if layer.flow != "source_to_target" or layer.node_dim != -2 or layer.decomposed_layers > 1:
+        if layer.flow != "source_to_target" or layer.node_dim != self.node_axis or layer.decomposed_layers > 1:
             raise SettingError("its flow, node_dim or decomposed_layers is not the usual one")
         if any(hooks for name, hooks in vars(layer).items() if name.endswith("_hooks") and name.startswith("_")):
             raise SettingError("it has hooks")
@@ -40,13 +43,17 @@ class Convolution(Kernel):
     def knows(self, sources: Any, targets: Any, edges: Any, weight: Any) -> bool:  # noqa: ANN401
         """Whether these arguments are plain matrices."""
         return (
-            _is_plain(edges, torch.int64, 2)
+            is_plain(edges, torch.int64, 2)
             and len(edges) == 2
-            and _is_plain(sources, torch.float32, 2)
-            and (targets is sources or _is_plain(targets, torch.float32, 2))
-            and (weight is None or (_is_plain(weight, torch.float32, 1) and not _learns(weight)))
+            and is_plain(sources, torch.float32, 2)
+            and (targets is sources or is_plain(targets, torch.float32, 2))
+            and (weight is None or (is_plain(weight, torch.float32, 1) and not learns(weight)))
             and (weight is None or len(weight) == edges.shape[1])
         )
+
+    def own(self, *arguments: Any) -> Tensor:  # noqa: ANN401
+        """What the layer's own forward gives."""
+        return self.activation.in_place(self._own(*arguments))
 
     def matrix(self, edges: Tensor, weight: Tensor | None, shape: tuple[int, int], own: float = 0.0) -> CsrMatrix:
         """What adds up or averages neighbours, made once per graph; for a maximum, its pattern."""
@@ -71,7 +78,8 @@ class Convolution(Kernel):
         return STRUCTURE.get(("gcn", self.aggregation, nodes, improved, add_self_loops), make, edges, *others)
 
 
-def _is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
+def is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
+    """Whether something is a dense tensor, or a parameter, of a type and with so many axes."""
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and (plain := cast(Tensor, tensor)).dtype is dtype
@@ -80,7 +88,8 @@ def _is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
     )
 
 
-def _learns(tensor: Tensor) -> bool:
+def learns(tensor: Tensor) -> bool:
+    """Whether a gradient of a tensor is wanted now."""
     return tensor.requires_grad and torch.is_grad_enabled()
 
 
@@ -99,10 +108,11 @@ class Gcn(Convolution):
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
         """Normalise once per graph, then one product."""
         if not self.knows(x, x, edge_index, edge_weight):
-            return self._own(x, edge_index, edge_weight)
+            return self.own(x, edge_index, edge_weight)
         if self.cached:
             self._first = self._first or self._matrix(edge_index, edge_weight, len(x))
-        return self.product(x, self._first or self._matrix(edge_index, edge_weight, len(x)))
+        matrix = self._first or self._matrix(edge_index, edge_weight, len(x))
+        return self.product.compute(x, matrix, self.product.bias, self.activation)
 
     def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
         if not self.normalize:
@@ -118,17 +128,19 @@ class Neighbours(Convolution):
 
     def __init__(self, layer: Any, of_neighbours: Any, of_root: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum", "mean", "max")
-        self.largest = product_of(of_neighbours)
-        self.product = Product(self.largest.weight, self.largest.bias)
-        self.root = None if of_root is None else product_of(of_root, bias=False).weight
+        linear = product_of(of_neighbours)
+        self.largest, self.product = linear, Product(linear.weight, linear.bias)
+        self.product.own_order_aggregates_first = True
+        self.root = None if of_root is None else Affine(product_of(of_root, bias=False).weight, linear.bias)
 
     def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
         """Aggregate, project and add the node's own."""
         sources, targets = x
-        nodes = len(sources if targets is None else targets)
-        matrix = self.matrix(edges, weight, (nodes, len(sources)))
-        out = self.largest(maximum(matrix, sources)) if self.aggregation == "max" else self.product(sources, matrix)
-        return out if self.root is None or targets is None else torch.addmm(out, targets, self.root)
+        matrix = self.matrix(edges, weight, (len(targets), len(sources)))
+        base = self.product.bias if self.root is None else self.root(targets)
+        if self.aggregation == "max":
+            return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
+        return self.product.compute(sources, matrix, base, self.activation)
 
 
 class Sage(Neighbours):
@@ -143,11 +155,15 @@ class Sage(Neighbours):
         """Project, convolve, normalise."""
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         if size is not None or targets is None or not self.knows(sources, targets, edge_index, None):
-            return self._own(x, edge_index, size)
+            return self.own(x, edge_index, size)
         if self.project is not None:
             sources = functional.relu(self.project(sources))
         out = self.convolve((sources, targets), edge_index, None)
         return functional.normalize(out, p=2.0, dim=-1) if self.normalize else out
+
+    def activated(self, activation: Activation) -> Kernel | None:
+        """The same with an activation, None where it normalises last."""
+        return None if self.normalize else super().activated(activation)
 
 
 lower.register(f"{CONVOLUTIONS}sage_conv.SAGEConv")(Sage)
@@ -164,7 +180,7 @@ class Graph(Neighbours):
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         weighs = self.aggregation == "max" and edge_weight is not None
         if size is not None or targets is None or weighs or not self.knows(sources, targets, edge_index, edge_weight):
-            return self._own(x, edge_index, edge_weight, size)
+            return self.own(x, edge_index, edge_weight, size)
         return self.convolve((sources, targets), edge_index, edge_weight)
 
 
@@ -183,15 +199,16 @@ class Gin(Convolution):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
         """Add up, then transform."""
         if size is not None or not self.knows(x, x, edge_index, None):
-            return self._own(x, edge_index, size)
-        return self.nn(bag(self.matrix(edge_index, None, (len(x), len(x)), self.own_weight), x))
+            return self.own(x, edge_index, size)
+        out = self.nn(aggregate(self.matrix(edge_index, None, (len(x), len(x)), self.own_weight), x))
+        return self.activation.in_place(out)
 
 
 lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
 
 
 class Hops(Convolution):
-    """TAGConv, whose `weights` are of 0, 1, ... hops, or SGConv, which has one, of the last hop."""
+    """TAGConv, whose `products` are of 0, 1, ... hops, or SGConv, which has one, of the last hop."""
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum", "mean")
@@ -199,7 +216,7 @@ class Hops(Convolution):
             raise SettingError("it is cached, so that it answers for its first input whatever it is given")
         several = hasattr(layer, "lins")
         products = [product_of(lin, bias=not several) for lin in (layer.lins if several else [layer.lin])]
-        self.weights = [product.weight for product in products]
+        self.products = nn.ModuleList(Affine(product.weight, None) for product in products)
         bias = layer.bias if several else products[0].bias
         self.bias = None if bias is None else bias.detach()
         self.hops, self.normalize = layer.K, getattr(layer, "normalize", True)
@@ -208,7 +225,7 @@ class Hops(Convolution):
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
         """One embedding bag per hop."""
         if not self.knows(x, x, edge_index, edge_weight):
-            return self._own(x, edge_index, edge_weight)
+            return self.own(x, edge_index, edge_weight)
         if self.normalize:
             loops = self.add_self_loops
             matrix = self.normalised(edge_index, edge_weight, len(x), improved=False, add_self_loops=loops)
@@ -216,21 +233,11 @@ class Hops(Convolution):
             matrix = self.matrix(edge_index, edge_weight, (len(x), len(x)))
         after = [x]
         for _ in range(self.hops):
-            after.append(bag(matrix, after[-1]))
-        read = after[-len(self.weights) :]
-        out = read[0] @ self.weights[0]
-        for rows, weight in zip(read[1:], self.weights[1:], strict=True):
-            out = torch.addmm(out, rows, weight)
-        return out if self.bias is None else out + self.bias
+            after.append(aggregate(matrix, after[-1]))
+        out, products = self.bias, cast(list[Affine], list(self.products))
+        for product, rows in zip(products[:-1], after[-len(products) :], strict=False):
+            out = product.of_rows(rows, out, NOTHING)
+        return products[-1].of_rows(after[-1], out, self.activation)
 
 
 lower.register(f"{CONVOLUTIONS}tag_conv.TAGConv", f"{CONVOLUTIONS}sg_conv.SGConv")(Hops)
-
-
-def maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:
-    """The largest value of each channel over the rows of a table that a row of the matrix has, 0 where it has none."""
-    if len(table) != matrix.shape[1]:
-        raise SettingError(f"the graph has {matrix.shape[1]} nodes, the features are of {len(table)}")
-    return functional.embedding_bag(
-        matrix.column, table.contiguous(), matrix.row_pointer, mode="max", include_last_offset=True
-    )

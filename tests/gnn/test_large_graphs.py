@@ -14,11 +14,11 @@ from torch_geometric import nn as pyg
 
 from gnn.errors import SettingError
 from gnn.models import MODELS, build_model_for
+from gnn.native import aggregate
 from gnn.runtime import compile as compile_module
 from gnn.runtime import infer_in_blocks
 from gnn.runtime.blocks import run, steps
 from gnn.runtime.blocks.row_tables import MappedRows
-from gnn.runtime.kernels import bag
 from gnn.runtime.pyg_layers import Graph
 from tests.gnn.citation_checks import link_task
 from tests.gnn.compiled_checks import ODD_GRAPHS
@@ -288,7 +288,7 @@ def test_only_what_is_compiled_runs() -> None:
 
 def test_what_gives_something_else_on_a_small_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(kernel: Any, x: Any, edges: Any) -> steps.Step:  # noqa: ANN401
-        return steps.Step("sum", bag, over=steps.over_edges(kernel, edges, None), sources=x)
+        return steps.Step("sum", aggregate, over=steps.over_edges(kernel, edges, None), sources=x)
 
     monkeypatch.setitem(steps.CONVERT, Graph, wrong)
     compiled = compile_module(Odd(torch.add, pyg.GraphConv(CHANNELS, CHANNELS)))

@@ -17,8 +17,9 @@ from gnn.runtime.blocks.row_tables import Rows
 from gnn.runtime.blocks.run import Run
 from gnn.runtime.blocks.steps import GivenArray, Step, given
 from gnn.runtime.blocks.traced import Steps
-from gnn.runtime.compiled import explain
-from gnn.runtime.peepholes import agree, traced_forward
+from gnn.runtime.compiled import PRECISION, TOLERANCE, explain
+from gnn.runtime.peepholes import agree
+from gnn.runtime.tracing import traced
 
 PROBE_NODES, PROBE_ROWS = 12, 5
 
@@ -71,7 +72,7 @@ def infer_in_blocks(
 def _steps(compiled: nn.Module, taken: list[Any]) -> Step:
     own = MethodType(type(compiled).forward, compiled)
     try:
-        traced = traced_forward(compiled, own, tuple(taken), {})
+        trace = traced(compiled, own, tuple(taken), {})
     # Whatever a forward does that cannot be traced.
     except Exception as error:
         raise SettingError(
@@ -79,7 +80,7 @@ def _steps(compiled: nn.Module, taken: list[Any]) -> Step:
             f"{str(error).strip().partition(chr(10))[0]}), so it does not run in blocks of nodes; call the compiled "
             "module on a graph that fits into memory"
         ) from error
-    return Steps(traced, signature(own).bind(*taken).arguments).result
+    return Steps(trace, signature(own).bind(*taken).arguments).result
 
 
 def _probe(compiled: nn.Module, taken: list[Any]) -> None:
@@ -99,7 +100,7 @@ def _probe(compiled: nn.Module, taken: list[Any]) -> None:
         plan = Plan(_steps(compiled, [given(argument) for argument in arguments]))
         rows = Run(plan, 2**30, folder, PROBE_ROWS).take()
     # A layer that keeps its first graph must not keep this one.
-    if not agree(copy.deepcopy(compiled)(*arguments), rows):
+    if not agree(copy.deepcopy(compiled)(*arguments), rows, TOLERANCE[vars(compiled)[PRECISION]]):
         raise SettingError(
             f"blocks of nodes give something else than the forward of {type(compiled).__name__} on a small graph; call "
             "the compiled module on a graph that fits into memory"

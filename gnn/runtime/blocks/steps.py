@@ -12,10 +12,11 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
+from gnn.native import NOTHING, aggregate, maximum
 from gnn.runtime.blocks.row_tables import MappedRows, MemoryRows, Rows
-from gnn.runtime.kernels import Product, bag, matrix_of
+from gnn.runtime.kernels import Affine, Product, matrix_of
 from gnn.runtime.own_layers import SplineProduct
-from gnn.runtime.pyg_layers import Convolution, Gcn, Gin, Graph, Hops, Neighbours, Sage, maximum
+from gnn.runtime.pyg_layers import Convolution, Gcn, Gin, Graph, Hops, Neighbours, Sage
 
 
 @dataclass(eq=False)
@@ -127,46 +128,44 @@ def _require_edges(edges: Any, weight: Any) -> None:  # noqa: ANN401
         raise SettingError(f"{edges.array.shape[1]} edges have {len(weight.array)} weights; give one for each")
 
 
-def product(kernel: Product, features: Any, over: Any) -> Step:  # noqa: ANN401
-    """A product of edges, features and weights, in the order that moves less."""
-    weight, bias = kernel.weight, kernel.bias
-    if kernel.shift is not None:
+def product(kernel: Product, features: Any, over: Any, base: Any) -> Step:  # noqa: ANN401
+    """A product of edges, features and weights in the kernel's own order, plus a base, [out] or a step."""
+    if kernel.shift is not None or kernel.activation != NOTHING:
         raise TypeError("a fused product")
+    multiply = kernel.packed.product
     if isinstance(features, CsrMatrix):
         features = given_rows(features)
-    if kernel.tables == 1 and len(weight) < 2 * kernel.out:
-        total = Step("sum", bag, over=over, sources=features)
-        return rows_of("product", torch.matmul if bias is None else torch.addmm, _operands(bias, total, weight), {})
-    projected = rows_of("projection", torch.matmul, (features, weight), {})
-    total = Step("sum", bag, over=over, sources=projected, tables=kernel.tables)
-    return total if bias is None else rows_of("bias", torch.add, (total, bias), {})
-
-
-def _operands(bias: Tensor | None, total: Step, weight: Tensor) -> tuple[Any, ...]:
-    return (total, weight) if bias is None else (bias, total, weight)
+    if kernel.aggregates_first:
+        total = Step("sum", aggregate, over=over, sources=features)
+        return rows_of("product", multiply, (total, base, NOTHING), {})
+    projected = rows_of("projection", multiply, (features, None, NOTHING), {})
+    total = Step("sum", aggregate, over=over, sources=projected, tables=kernel.tables)
+    return total if base is None else rows_of("bias", torch.add, (total, base), {})
 
 
 def _own_product(kernel: Product, features: Any, operator: Any) -> Step:  # noqa: ANN401
     matrix = matrix_of(operator)
     if matrix is None:
         raise TypeError(f"a {type(operator).__name__}")
-    return product(kernel, features, matrix)
+    return product(kernel, features, matrix, kernel.bias)
 
 
 def _gcn(kernel: Gcn, x: Step, edge_index: GivenArray, edge_weight: GivenArray | None = None) -> Step:
     if kernel._first is not None:
         raise TypeError("it has kept its first graph")
-    if not kernel.normalize:
-        return product(kernel.product, x, over_edges(kernel, edge_index, edge_weight))
-    return product(kernel.product, x, normalised(kernel, edge_index, edge_weight, improved=kernel.improved))
+    if kernel.normalize:
+        over = normalised(kernel, edge_index, edge_weight, improved=kernel.improved)
+    else:
+        over = over_edges(kernel, edge_index, edge_weight)
+    return product(kernel.product, x, over, kernel.product.bias)
 
 
 def _neighbours(kernel: Neighbours, sources: Step, targets: Step, over: OverEdges) -> Step:
-    if kernel.aggregation == "max":
-        out = rows_of("projection", kernel.largest, (Step("maximum", maximum, over=over, sources=sources),), {})
-    else:
-        out = product(kernel.product, sources, over)
-    return out if kernel.root is None else rows_of("own row", torch.addmm, (out, targets, kernel.root), {})
+    base: Any = kernel.product.bias if kernel.root is None else rows_of("own row", kernel.root, (targets,), {})
+    if kernel.aggregation != "max":
+        return product(kernel.product, sources, over, base)
+    largest = Step("maximum", maximum, over=over, sources=sources)
+    return rows_of("product", kernel.largest.of_rows, (largest, base, NOTHING), {})
 
 
 def _sage(kernel: Sage, x: Any, edge_index: GivenArray, size: None = None) -> Step:  # noqa: ANN401
@@ -194,7 +193,7 @@ def _require_plain(size: Any, *rows: Any) -> None:  # noqa: ANN401
 def gin_sum(kernel: Gin, x: Step, edge_index: GivenArray, size: None = None) -> Step:
     """What the layers inside a GINConv are given."""
     _require_plain(size, x)
-    return Step("sum", bag, over=over_edges(kernel, edge_index, None, kernel.own_weight), sources=x)
+    return Step("sum", aggregate, over=over_edges(kernel, edge_index, None, kernel.own_weight), sources=x)
 
 
 def _hops(kernel: Hops, x: Step, edge_index: GivenArray, edge_weight: GivenArray | None = None) -> Step:
@@ -204,12 +203,11 @@ def _hops(kernel: Hops, x: Step, edge_index: GivenArray, edge_weight: GivenArray
         over = over_edges(kernel, edge_index, edge_weight)
     after = [x]
     for _ in range(kernel.hops):
-        after.append(Step("hop", bag, over=over, sources=after[-1]))
-    first, *others = after[-len(kernel.weights) :]
-    out = rows_of("product", torch.matmul, (first, kernel.weights[0]), {})
-    for rows, weight in zip(others, kernel.weights[1:], strict=True):
-        out = rows_of("product", torch.addmm, (out, rows, weight), {})
-    return out if kernel.bias is None else rows_of("bias", torch.add, (out, kernel.bias), {})
+        after.append(Step("hop", aggregate, over=over, sources=after[-1]))
+    out: Any = kernel.bias
+    for linear, rows in zip(kernel.products, after[-len(kernel.products) :], strict=True):
+        out = rows_of("product", cast(Affine, linear).of_rows, (rows, out, NOTHING), {})
+    return out
 
 
 CONVERT: dict[type[nn.Module], Callable[..., Step]] = {

@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
+from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.blocks.steps import CONVERT, Step, found, gin_sum, given, given_rows, rows_of
-from gnn.runtime.kernels import KERNEL, Affine, ScaleShift, aggregate, bag, matrix_of
-from gnn.runtime.peepholes import traced_forward
+from gnn.runtime.kernels import KERNEL, Affine, ScaleShift, aggregate, matrix_of
 from gnn.runtime.pyg_layers import Gin
+from gnn.runtime.tracing import traced
 
 # What gives each row from the same rows of its arguments alone.
 ROW_BY_ROW: tuple[Any, ...] = (
@@ -104,7 +105,7 @@ class Steps:
         matrix = matrix_of(left)
         if matrix is None or not isinstance(right, Step):
             raise self._refusal(f"step {node.name!r}", f"a product with a {type(left).__name__}")
-        return Step(node.name, bag, over=matrix, sources=right)
+        return Step(node.name, aggregate_matrix, over=matrix, sources=right)
 
     def _layer(self, path: str, layer: nn.Module, inputs: Any, options: Any, node: fx.Node) -> Any:  # noqa: ANN401
         kernel = layer._modules.get(KERNEL, layer)
@@ -112,7 +113,7 @@ class Steps:
         try:
             if type(kernel) is Gin:
                 total = gin_sum(kernel, *inputs, **options)
-                transform = traced_forward(kernel.nn, kernel.nn.forward, (torch.zeros(1, 1),), {})
+                transform = traced(kernel.nn, kernel.nn.forward, (torch.zeros(1, 1),), {})
                 first = next(iter(transform.graph.nodes))
                 return self._of(transform, {cast(str, first.target): total})
             if convert := CONVERT.get(cast(Any, type(kernel))):
