@@ -15,6 +15,7 @@ from bench.report.lottery import tickets_table
 from bench.report.paper_tables import compared_tables
 from bench.report.pareto import has_quantized, pareto_fronts
 from bench.report.publishing import check_folder, check_packages, publish
+from bench.report.runtime_tables import runtime_sentence, speed_table
 from bench.report.scaling import scaling_table
 from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
@@ -33,6 +34,7 @@ SENTENCES: dict[str, Callable[[Any], str]] = {
     "memory": lambda found: PeakMemory(**found).sentence,
     "compared": compared_sentence,
     "cuda": cuda_sentence,
+    "runtime": runtime_sentence,
 }
 
 
@@ -79,10 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
-    """Write how time and memory grow with the graph, where that was measured."""
-    if REPORTED in config.stash and (found := config.stash[REPORTED]["scaling"]):
-        terminalreporter.section("large graphs")
-        terminalreporter.write_line(scaling_table(found).text())
+    """Write the table of runtimes, and how time and memory grow with the graph, where they were measured."""
+    reported = config.stash.get(REPORTED, {})
+    for kind, title, table in (
+        ("runtime", "our runtime beside its peers", speed_table),
+        ("scaling", "large graphs", scaling_table),
+    ):
+        if found := reported.get(kind):
+            terminalreporter.section(title)
+            terminalreporter.write_line(table(found).text())
 
 
 def write_page(folder: Path, document: dict[str, Any]) -> str:

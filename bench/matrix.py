@@ -197,7 +197,8 @@ QUANTIZATION = beside(
         *rows(GIN, (PostTraining(8),), QUICK_EXPENSIVE),
         *rows(SPLINE, (PostTraining(8),), QUICK),
         *rows((*QUANTIZED[1:], *HGPSL, *GNNNET, *NESS), (PostTraining(8),), NIGHTLY),
-        *rows(GNNNET + GIN, (Bf16(),), QUICK_EXPENSIVE),
+        *rows(GNNNET, (Bf16(),), QUICK_EXPENSIVE),
+        *rows(GIN, (Bf16(),), NIGHTLY),
     ),
 )
 

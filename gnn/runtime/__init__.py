@@ -2,6 +2,7 @@
 
 from gnn.runtime import attention_layers as _attention_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import hgpsl_layers as _hgpsl_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime import onnx_pyg_rules as _onnx_pyg_rules  # noqa: F401  (its rules register themselves)
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime.blocks import infer_in_blocks
@@ -13,12 +14,15 @@ from gnn.runtime.compiled import (
     model_inference,
     untouched_layers,
 )
+from gnn.runtime.onnx_export import OnnxFile, export_onnx
 
 __all__ = [
     "Inference",
+    "OnnxFile",
     "compile",
     "compile_inference",
     "explain",
+    "export_onnx",
     "infer_in_blocks",
     "model_inference",
     "untouched_layers",

@@ -13,7 +13,7 @@ from gnn.native import Activation
 from gnn.runtime.chain import Chain
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
-from gnn.runtime.tracing import CONSTANTS, traced
+from gnn.runtime.tracing import CONSTANTS, trace
 
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
@@ -29,14 +29,14 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        trace = traced(compiled, own, arguments, keywords)
+        traced = trace(compiled, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
-    done = _Rewriting(trace).all()
+    done = _Rewriting(traced).all()
     if not done:
         return "nothing to fuse"
-    fused = _Fused(trace, own, arguments, keywords)
+    fused = _Fused(traced, own, arguments, keywords)
     if not agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)

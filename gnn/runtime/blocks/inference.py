@@ -19,7 +19,7 @@ from gnn.runtime.blocks.steps import GivenArray, Step, given
 from gnn.runtime.blocks.traced import Steps
 from gnn.runtime.compiled import PRECISION, TOLERANCE, explain
 from gnn.runtime.peepholes import agree
-from gnn.runtime.tracing import traced
+from gnn.runtime.tracing import trace
 
 PROBE_NODES, PROBE_ROWS = 12, 5
 
@@ -72,7 +72,7 @@ def infer_in_blocks(
 def _steps(compiled: nn.Module, taken: list[Any]) -> Step:
     own = MethodType(type(compiled).forward, compiled)
     try:
-        trace = traced(compiled, own, tuple(taken), {})
+        traced = trace(compiled, tuple(taken), {})
     # Whatever a forward does that cannot be traced.
     except Exception as error:
         raise SettingError(
@@ -80,7 +80,7 @@ def _steps(compiled: nn.Module, taken: list[Any]) -> Step:
             f"{str(error).strip().partition(chr(10))[0]}), so it does not run in blocks of nodes; call the compiled "
             "module on a graph that fits into memory"
         ) from error
-    return Steps(trace, signature(own).bind(*taken).arguments).result
+    return Steps(traced, signature(own).bind(*taken).arguments).result
 
 
 def _probe(compiled: nn.Module, taken: list[Any]) -> None:

@@ -14,7 +14,7 @@ from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.blocks.steps import CONVERT, Step, found, gin_sum, given, given_rows, rows_of
 from gnn.runtime.kernels import KERNEL, Affine, ScaleShift, aggregate, matrix_of
 from gnn.runtime.pyg_layers import Gin
-from gnn.runtime.tracing import traced
+from gnn.runtime.tracing import trace
 
 # What gives each row from the same rows of its arguments alone.
 ROW_BY_ROW: tuple[Any, ...] = (
@@ -113,7 +113,7 @@ class Steps:
         try:
             if type(kernel) is Gin:
                 total = gin_sum(kernel, *inputs, **options)
-                transform = traced(kernel.nn, kernel.nn.forward, (torch.zeros(1, 1),), {})
+                transform = trace(kernel.nn, (torch.zeros(1, 1),), {})
                 first = next(iter(transform.graph.nodes))
                 return self._of(transform, {cast(str, first.target): total})
             if convert := CONVERT.get(cast(Any, type(kernel))):
