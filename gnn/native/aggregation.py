@@ -23,8 +23,7 @@ def aggregate(matrix: CsrMatrix, table: Tensor, base: Tensor | None = None, acti
     require_rows(matrix, table)
     if not taken(table, matrix.value, base) or table.dim() != 2:
         return plain_aggregate(matrix, table, base, activation)
-    entries = len(matrix.column) // max(1, matrix.shape[0])
-    key = ("aggregate", table.shape[1], entries, rows_class(matrix.shape[0]), base is None, activation.name)
+    key = ("aggregate", table.shape[1], *_shape_class(matrix), base is None, activation.name)
     way = WAYS.get(key)
     if way is None:
         ways = {"torch": lambda: plain_aggregate(matrix, table, base, activation)}
@@ -32,6 +31,12 @@ def aggregate(matrix: CsrMatrix, table: Tensor, base: Tensor | None = None, acti
             ways["native"] = lambda: _aggregate(matrix, table, base, activation)
         way = WAYS[key] = fastest(key, ways)
     return (_aggregate if way == "native" else plain_aggregate)(matrix, table, base, activation)
+
+
+def _shape_class(matrix: CsrMatrix) -> tuple[int, int]:
+    """The class of a row's mean entries, which differ from block to block of a graph, and that of the rows."""
+    rows = matrix.shape[0]
+    return 1 << (len(matrix.column) // max(1, rows)).bit_length(), rows_class(rows)
 
 
 def plain_aggregate(matrix: CsrMatrix, table: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
@@ -72,7 +77,7 @@ def maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:
     require_rows(matrix, table)
     if library() is None or not taken(table) or table.dim() != 2:
         return plain_maximum(matrix, table)
-    key = ("maximum", table.shape[1], len(matrix.column) // max(1, matrix.shape[0]), rows_class(matrix.shape[0]))
+    key = ("maximum", table.shape[1], *_shape_class(matrix))
     if key not in WAYS:
         ways = {"torch": lambda: plain_maximum(matrix, table), "native": lambda: _maximum(matrix, table)}
         WAYS[key] = fastest(key, ways)
