@@ -107,12 +107,13 @@ def raw(array: np.ndarray[Any, Any]) -> memoryview:
 
 
 def release(array: np.ndarray[Any, Any]) -> None:
-    """Let the system take back the pages of a shared memory map; they are read again from the file."""
-    base: Any = array
+    """Let the system take back the pages of a memory map; they are read again from the file.
+
+    What is no `numpy.memmap` may be in no file, and neither are the changes of one that is copied on write.
+    """
+    of_file, base = False, cast(Any, array)
     while isinstance(base, np.ndarray):
-        # A copy on write has changes that are in no file.
-        if isinstance(base, np.memmap) and base.mode == "c":
-            return
+        of_file = isinstance(base, np.memmap) and base.mode != "c"
         base = base.base
-    if isinstance(base, mmap.mmap):
+    if of_file and isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)

@@ -1,7 +1,7 @@
 """Edges by target and source, sorted in bounded memory."""
 
-import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,10 @@ class SortedEdges:
     def nodes(self) -> int:
         """How many targets there are."""
         return len(self.pointer) - 1
+
+    def count(self, start: int, stop: int) -> int:
+        """How many edges the targets from start to stop have."""
+        return int(self.pointer[stop] - self.pointer[start])
 
     def block(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         """The edges of the targets from start to stop: pointer [targets + 1], source and weight [edges]."""
@@ -86,18 +90,15 @@ class EdgeSorter:
         parts = self._distributed(pointer, bounds, folder)
         names = ["source"] + ["weight"] * (self.weight is not None)
         kept = {name: folder / f"edges.{name}" for name in names}
-        streams = {name: path.open("wb") for name, path in kept.items()}
-        try:
+        with ExitStack() as stack:
+            streams = [stack.enter_context(path.open("wb")) for path in kept.values()]
             for first, last in pairwise(pointer[bounds].tolist()):
                 target, source, *weight = (_read(path, kind, first, last) for path, kind in parts)
                 found = self._by_target(source, target, *weight)
-                for name, numbers in zip(names, found, strict=False):
-                    cast(Array, numbers).tofile(streams[name])
-        finally:
-            for stream in streams.values():
-                stream.close()
-            for path, _ in parts:
-                path.unlink()
+                for stream, numbers in zip(streams, found, strict=False):
+                    cast(Array, numbers).tofile(stream)
+        for path, _ in parts:
+            path.unlink()
         if not in_memory:
             return SortedEdges(pointer, kept["source"], kept.get("weight"))
         weights = np.fromfile(kept["weight"], np.float32) if "weight" in kept else None
@@ -144,22 +145,19 @@ class EdgeSorter:
         parts = [(folder / "part.target", self.kind), (folder / "part.source", self.kind)]
         parts += [(folder / "part.weight", np.float32)] * (self.weight is not None)
         next_edge, last_of = pointer[bounds].tolist(), np.array(bounds[1:])
-        handles = [os.open(path, os.O_WRONLY | os.O_CREAT, 0o600) for path, _ in parts]
-        try:
+        with ExitStack() as stack:
+            streams = [stack.enter_context(path.open("wb")) for path, _ in parts]
             for source, target, weight in self._chunks():
                 part = np.searchsorted(last_of, target, side="right").astype(np.int32)
                 order = np.argsort(part, kind="stable")
                 ends = np.bincount(part, minlength=len(last_of)).cumsum().tolist()
                 columns = [target, source] + [weight] * (weight is not None)
-                for column, handle, (_, kind) in zip(columns, handles, parts, strict=True):
+                for column, stream, (_, kind) in zip(columns, streams, parts, strict=True):
                     sorted_column = cast(Array, column)[order].astype(kind, copy=False)
                     for number, (first, last) in enumerate(pairwise([0, *ends])):
-                        place = next_edge[number] * sorted_column.itemsize
-                        os.pwrite(handle, raw(sorted_column[first:last]), place)
+                        stream.seek(next_edge[number] * sorted_column.itemsize)
+                        stream.write(raw(sorted_column[first:last]))
                 next_edge = [at + size for at, size in zip(next_edge, np.diff([0, *ends]).tolist(), strict=False)]
-        finally:
-            for handle in handles:
-                os.close(handle)
         return parts
 
     def _by_target(self, source: Array, target: Array, weight: Array | None = None) -> tuple[Array, Array | None]:
