@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gnn.layers import CsrMatrix
+from gnn.runtime.blocks.row_tables import row_block
 from gnn.runtime.blocks.sorted_edges import SortedEdges
 
 
@@ -41,6 +42,21 @@ def without_loops(
 
 
 @dataclass(frozen=True)
+class WholeMatrix:
+    """Rows of a matrix that is there from the start."""
+
+    matrix: CsrMatrix
+
+    def entries(self, start: int, stop: int) -> int:
+        """How many entries these rows have."""
+        return int(self.matrix.row_pointer[stop] - self.matrix.row_pointer[start])
+
+    def block(self, start: int, stop: int) -> CsrMatrix:
+        """The rows from start to stop, over all sources."""
+        return row_block(self.matrix, start, stop)
+
+
+@dataclass(frozen=True)
 class EdgeRows:
     """Rows of the matrix whose product adds up or averages what edges bring, as `graph_cache.edge_matrix` makes it."""
 
@@ -48,10 +64,9 @@ class EdgeRows:
     aggregation: str = "sum"
     own: float = 0.0
 
-    @property
-    def extra(self) -> int:
-        """Entries of a row that are no edges."""
-        return int(bool(self.own))
+    def entries(self, start: int, stop: int) -> int:
+        """How many entries these rows have at most."""
+        return self.edges.count(start, stop) + (stop - start if self.own else 0)
 
     def block(self, start: int, stop: int) -> CsrMatrix:
         """The rows of the targets from start to stop, over all sources."""
@@ -75,7 +90,9 @@ class NormalisedRows:
         self._loops = 2.0 if improved and edges.weight is not None else 1.0
         self._scale = torch.zeros(edges.nodes)
 
-    extra = 1
+    def entries(self, start: int, stop: int) -> int:
+        """How many entries these rows have at most."""
+        return self.edges.count(start, stop) + (stop - start)
 
     def scale(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Add up the degrees of all nodes, block by block, before the first rows are asked for."""

@@ -16,7 +16,7 @@ from gnn.runtime.blocks.plan import Plan
 from gnn.runtime.blocks.row_tables import Rows
 from gnn.runtime.blocks.run import Run
 from gnn.runtime.blocks.steps import GivenArray, Step, given
-from gnn.runtime.blocks.traced import Steps
+from gnn.runtime.blocks.traced import steps_of
 from gnn.runtime.compiled import PRECISION, TOLERANCE, explain
 from gnn.runtime.peepholes import agree
 from gnn.runtime.tracing import trace
@@ -80,7 +80,7 @@ def _steps(compiled: nn.Module, taken: list[Any]) -> Step:
             f"{str(error).strip().partition(chr(10))[0]}), so it does not run in blocks of nodes; call the compiled "
             "module on a graph that fits into memory"
         ) from error
-    return Steps(traced, signature(own).bind(*taken).arguments).result
+    return steps_of(traced, signature(own).bind(*taken).arguments)
 
 
 def _probe(compiled: nn.Module, taken: list[Any]) -> None:

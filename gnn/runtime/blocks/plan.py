@@ -1,5 +1,6 @@
 """Which steps become tables, how wide they are, and what is taken for each."""
 
+from collections import Counter
 from typing import Any, cast
 
 import torch
@@ -38,17 +39,13 @@ class Plan:
 
     def reads(self, stored: Step) -> set[Step]:
         """What the steps that are taken for a table read."""
-        return {read for step in self.inside(stored) for read in _read_by(step)}
+        return {read for step in self.inside(stored) for read in step.reads}
 
     def last_read_by(self, stored: Step) -> list[Step]:
         """The tables that nobody reads after this one is there."""
         later = {read for step in self.stored[self.stored.index(stored) + 1 :] for read in self.reads(step)}
         before = self.stored[: self.stored.index(stored)]
         return [step for step in before if step not in later and step in self.reads(stored)]
-
-
-def _read_by(step: Step) -> tuple[Step, ...]:
-    return step.inputs if step.sources is None else (step.sources, *step.inputs)
 
 
 def _ordered(result: Step) -> list[Step]:
@@ -60,7 +57,7 @@ def _ordered(result: Step) -> list[Step]:
         if ready:
             order[step] = None
         elif step not in order:
-            waiting += [(step, True), *((read, False) for read in _read_by(step))]
+            waiting += [(step, True), *((read, False) for read in step.reads)]
     return list(order)
 
 
@@ -103,13 +100,13 @@ def _widths(order: list[Step]) -> dict[Step, int]:
 def _stored(order: list[Step], result: Step) -> list[Step]:
     """The steps whose rows become a table: those read along edges or, after an aggregation, twice, and the result."""
     sources = {step.sources for step in order if step.sources is not None}
+    users = Counter(read for step in order for read in step.reads)
     aggregated: set[Step] = set()
     stored = []
     for step in order:
         has = step.over is not None or any(read in aggregated for read in step.inputs)
-        users = [user for user in step.users if user in order]
         sparse = step.given is not None and isinstance(step.given, MemoryRows) and step.given.resident is None
-        if step is result or (step in sources and (step.given is None or sparse)) or (has and len(users) > 1):
+        if step is result or (step in sources and (step.given is None or sparse)) or (has and users[step] > 1):
             stored.append(step)
         elif has:
             aggregated.add(step)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
-from gnn.runtime.blocks.edge_rows import EdgeRows, NormalisedRows
+from gnn.runtime.blocks.edge_rows import EdgeRows, NormalisedRows, WholeMatrix
 from gnn.runtime.blocks.plan import Plan
-from gnn.runtime.blocks.row_tables import MappedRows, MemoryRows, raw, row_block
+from gnn.runtime.blocks.row_tables import MappedRows, MemoryRows, raw
 from gnn.runtime.blocks.sorted_edges import EdgeSorter, SortedEdges
 from gnn.runtime.blocks.steps import GivenArray, OverEdges, Step
 
@@ -27,6 +27,7 @@ COPIES = 4
 SHARE = 40
 # What is read along edges by an aggregation, and through which matrix.
 Over = OverEdges | CsrMatrix
+MatrixRows = WholeMatrix | EdgeRows | NormalisedRows
 
 
 class Run:
@@ -49,16 +50,16 @@ class Run:
                 f"memory_limit is {limit} bytes, and the graph has {plan.nodes} nodes, for which alone {fixed} bytes "
                 f"are needed; give {4 * fixed} or more"
             )
-        self.matrices: dict[Over, Any] = {}
+        self.matrices: dict[Over, MatrixRows] = {}
 
     def take(self, output: IO[bytes] | None = None) -> Tensor | None:
         """Take all steps; the result, which goes to `output` where there is one."""
         edges = {given: self._sorted(*given, number) for number, given in enumerate(self.edges)}
         give_back()
         for over in self.overs:
-            self.matrices[over] = _matrix(over, edges)
-            if isinstance(self.matrices[over], NormalisedRows):
-                self.matrices[over].scale(self._ranges([over], ROW_BYTES, {}))
+            self.matrices[over] = rows = _matrix_rows(over, edges)
+            if isinstance(rows, NormalisedRows):
+                rows.scale(self._ranges([over], ROW_BYTES, {}))
         for step in self.plan.stored:
             self._store(step, output if step is self.plan.result else None)
             for read in self.plan.last_read_by(step):
@@ -130,7 +131,7 @@ class Run:
         """Blocks of nodes that take as much memory as there is for one."""
 
         def taken(start: int, stop: int) -> int:
-            entries = {over: _entries(self.matrices[over], start, stop) for over in overs}
+            entries = {over: self.matrices[over].entries(start, stop) for over in overs}
             size = row_bytes * (stop - start) + EDGE_BYTES * sum(entries.values())
             return size + sum(width * min(entries[over], rows) for (over, _), (width, rows) in gathered.items())
 
@@ -139,7 +140,7 @@ class Run:
             most = min(self.plan.nodes, start + self.most_rows)
             stop = start + bisect_right(range(start + 1, most + 1), self.work, key=lambda end, at=start: taken(at, end))
             if stop == start:
-                entries = sum(_entries(self.matrices[over], start, start + 1) for over in overs)
+                entries = sum(self.matrices[over].entries(start, start + 1) for over in overs)
                 size = taken(start, start + 1)
                 raise SettingError(
                     f"node {start} reads the rows of {entries} neighbours, which takes {size} bytes, and memory_limit "
@@ -176,7 +177,7 @@ class _Block:
 
     def _neighbourhood(self, step: Step) -> tuple[CsrMatrix, Tensor]:
         """The rows of a step's matrix, and the table that their columns are of."""
-        matrix = _matrix_rows(self._run.matrices[cast(Over, step.over)], self._start, self._stop)
+        matrix = self._run.matrices[cast(Over, step.over)].block(self._start, self._stop)
         table = self._run.tables[cast(Step, step.sources)].per_table(step.tables)
         if table.resident is not None:
             return matrix, table.resident
@@ -198,18 +199,8 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _matrix(over: Over, edges: dict[Any, SortedEdges]) -> CsrMatrix | EdgeRows | NormalisedRows:
+def _matrix_rows(over: Over, edges: dict[Any, SortedEdges]) -> MatrixRows:
     if isinstance(over, CsrMatrix):
-        return over
+        return WholeMatrix(over)
     make: Callable[..., Any] = NormalisedRows if over.normalises else EdgeRows
     return make(edges[over.edges, over.weight], **dict(over.settings))
-
-
-def _matrix_rows(matrix: CsrMatrix | EdgeRows | NormalisedRows, start: int, stop: int) -> CsrMatrix:
-    return row_block(matrix, start, stop) if isinstance(matrix, CsrMatrix) else matrix.block(start, stop)
-
-
-def _entries(matrix: CsrMatrix | EdgeRows | NormalisedRows, start: int, stop: int) -> int:
-    if isinstance(matrix, CsrMatrix):
-        return int(matrix.row_pointer[stop] - matrix.row_pointer[start])
-    return int(matrix.edges.pointer[stop] - matrix.edges.pointer[start]) + matrix.extra * (stop - start)

@@ -1,7 +1,7 @@
 """Steps that can be taken for some nodes at a time, and how convolutions are made of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -36,11 +36,11 @@ class Step:
     tables: int = 1
     given: Rows | None = None
     passes: bool = False
-    users: list["Step"] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        for read in (*self.inputs, *([self.sources] if self.sources is not None else [])):
-            read.users.append(self)
+    @property
+    def reads(self) -> tuple["Step", ...]:
+        """The steps that this one reads."""
+        return self.inputs if self.sources is None else (self.sources, *self.inputs)
 
 
 @dataclass(frozen=True, eq=False)
