@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gnn.errors import GnnError
 from gnn.leftovers import temporary_folder
 from gnn.runtime import compile as compile_module
 from gnn.runtime import infer_in_blocks
@@ -81,40 +82,40 @@ def measure(model: str, limit: int, sizes: list[int]) -> list[dict[str, Any]]:
     """
     torch.set_num_threads(1)
     compiled = build(model)
-    # Libraries set themselves up in the first run.
-    measure_one(compiled, limit, sizes[0])
-    before = _status_bytes("VmRSS") or 0
-    found = [measure_one(compiled, limit, edges) for edges in sizes]
-    for one in found:
-        one["peak_bytes"] = one["peak_bytes"] and one["peak_bytes"] - before
-        # Only now, since a run of the whole graph leaves memory behind that would count as the next graph's.
-        one["error"] = error_of(compiled, limit, one["edges"]) if one["edges"] <= COMPARED_EDGES else None
+    with temporary_folder() as folder:
+        # Libraries set themselves up in the first run.
+        measure_one(compiled, limit, sizes[0], folder)
+        before = _status_bytes("VmRSS") or 0
+        found = [measure_one(compiled, limit, edges, folder) for edges in sizes]
+        for one in found:
+            one["peak_bytes"] = one["peak_bytes"] and one["peak_bytes"] - before
+            # Only now, since a run of the whole graph leaves memory behind that would count as the next graph's.
+            of_graph = folder / str(one["edges"])
+            one["error"] = error_of(compiled, of_graph) if one["edges"] <= COMPARED_EDGES else None
     return found
 
 
-def measure_one(compiled: nn.Module, limit: int, edges: int) -> dict[str, Any]:
-    """The same on one graph, where the peak is that of the whole process."""
-    with temporary_folder() as folder:
-        x, edge_index = plant_on_disk(folder, edges)
-        give_back()
-        _forget_the_peak()
-        seconds = []
-        for _ in range(ROUNDS if edges <= REPEATED_EDGES else 1):
-            start = time.process_time()
-            infer_in_blocks(compiled, x, edge_index, memory_limit=limit, output=folder / "out.npy")
-            seconds.append(time.process_time() - start)
-        peak = _status_bytes("VmHWM")
-        return {"nodes": len(x), "edges": edges, "cpu_s": min(seconds), "peak_bytes": peak}
+def measure_one(compiled: nn.Module, limit: int, edges: int, folder: Path) -> dict[str, Any]:
+    """The same on one graph, where the peak is that of the whole process; the graph and the result stay in a folder."""
+    folder /= str(edges)
+    folder.mkdir(exist_ok=True)
+    x, edge_index = plant_on_disk(folder, edges)
+    give_back()
+    _forget_the_peak()
+    seconds = []
+    for _ in range(ROUNDS if edges <= REPEATED_EDGES else 1):
+        start = time.process_time()
+        infer_in_blocks(compiled, x, edge_index, memory_limit=limit, output=folder / "out.npy")
+        seconds.append(time.process_time() - start)
+    return {"nodes": len(x), "edges": edges, "cpu_s": min(seconds), "peak_bytes": _status_bytes("VmHWM")}
 
 
 @torch.no_grad()
-def error_of(compiled: nn.Module, limit: int, edges: int) -> float:
+def error_of(compiled: nn.Module, folder: Path) -> float:
     """The largest difference between blocks and the whole graph, over the largest number."""
-    with temporary_folder() as folder:
-        x, edge_index = plant_on_disk(folder, edges)
-        rows = infer_in_blocks(compiled, x, edge_index, memory_limit=limit, output=folder / "out.npy")
-        whole = compiled(torch.from_numpy(np.array(x)), torch.from_numpy(np.array(edge_index)))
-        return float((torch.from_numpy(np.array(rows)) - whole).abs().max() / whole.abs().max())
+    x, edge_index, rows = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in ("features", "edges", "out"))
+    whole = compiled(x, edge_index)
+    return float((rows - whole).abs().max() / whole.abs().max())
 
 
 def _forget_the_peak() -> None:
@@ -131,4 +132,7 @@ def _status_bytes(name: str) -> int | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), list(map(int, sys.argv[3:])))))
+    try:
+        print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), list(map(int, sys.argv[3:])))))
+    except GnnError as error:
+        sys.exit(str(error))

@@ -1,6 +1,7 @@
 """Inference on graphs larger than memory: time and memory over the number of edges."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from fixtures.session import BenchSession
 SIZES = {"ci": (10**3, 10**4, 10**5, 10**6), "paper": (10**3, 10**4, 10**5, 10**6, 10**7)}
 # Caches get too small and sources are read again for each block; squares would make a hundred times of it.
 LINEAR_FROM, LINEAR_WITHIN = 10**5, 4.0
+ROOT = Path(__file__).parents[1]
 TOLERANCE = 1e-5
 MODELS = ("GCNConv", "SAGEConv")
 
@@ -39,10 +41,17 @@ def test_scaling(
 
 def measured(model: str, limit: int, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     """What `bench.scaling` finds in a fresh process, where no other test has left its memory."""
-    command = [sys.executable, "-m", "bench.scaling", model, str(limit), *map(str, sizes)]
-    root = Path(__file__).parents[1]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)  # noqa: S603
+    command = [sys.executable, "-X", "faulthandler", "-m", "bench.scaling", model, str(limit), *map(str, sizes)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)  # noqa: S603
+    if answer.returncode:
+        pytest.fail(ending(model, answer.returncode, answer.stderr), pytrace=False)
     return json.loads(answer.stdout)
+
+
+def ending(model: str, status: int, said: str) -> str:
+    """How a process ended that did not give what it was asked for; one that was killed says nothing itself."""
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return f"{model} on large graphs {how}: {said.strip() or 'it said nothing; SIGKILL is often for lack of memory'}"
 
 
 def faults(model: str, limit: int, found: list[dict[str, Any]]) -> list[str]:

@@ -5,7 +5,14 @@ from typing import Any
 
 from bench.report.table import Table
 
-STYLES = {"nodes": ",", "edges": ",", "CPU ns per edge": ",.0f", "peak MiB": ".1f", "peak bytes per edge": ",.0f"}
+STYLES = {
+    "nodes": ",",
+    "edges": ",",
+    "CPU ns per edge": ",.0f",
+    "peak MiB": ".1f",
+    "peak bytes per edge": ",.0f",
+    "error": ".0e",
+}
 
 
 def scaling_table(found: Sequence[Mapping[str, Any]]) -> Table:
@@ -21,6 +28,7 @@ def scaling_table(found: Sequence[Mapping[str, Any]]) -> Table:
                 one["cpu_s"] / one["edges"] * 1e9,
                 None if peak is None else peak / 2**20,
                 None if peak is None else peak / one["edges"],
+                one["error"],
                 one["memory_limit"] // 2**20,
             )
         )
@@ -30,5 +38,8 @@ def scaling_table(found: Sequence[Mapping[str, Any]]) -> Table:
         headers=("model", *STYLES, "limit MiB"),
         rows=rows,
         styles=STYLES,
-        notes=("The peak is what inference takes beside what the process had before; --memory-limit is its limit.",),
+        notes=(
+            "The peak is what inference takes beside what the process had before; --memory-limit is its limit.",
+            "error: the largest difference to the compiled module on the whole graph, over its largest number.",
+        ),
     )

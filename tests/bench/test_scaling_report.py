@@ -9,7 +9,7 @@ import pytest
 from bench.conftest import _mebibytes
 from bench.report.scaling import scaling_table
 from bench.scaling import CHANNELS, CLASSES, measure, plant_on_disk
-from bench.test_scaling import faults
+from bench.test_scaling import ending, faults, measured
 
 LIMIT = 1000
 
@@ -36,11 +36,21 @@ def test_faults_are_told(change: dict[str, Any], said: str | None) -> None:
 
 
 def test_the_table_has_time_and_memory_per_edge() -> None:
-    rows = [{"model": "GCNConv", "memory_limit": 2**20, **row} for row in (one(10**6), one(10**5, peak_bytes=None))]
+    rows = [
+        {"model": "GCNConv", "memory_limit": 2**20, **row}
+        for row in (one(10**6, error=2e-7), one(10**5, peak_bytes=None))
+    ]
     text = scaling_table(rows).text()
     first, second = (line.split() for line in text.splitlines() if line.startswith("GCNConv"))
-    assert first == ["GCNConv", "10,000", "100,000", "1,000", "-", "-", "1"]
-    assert second == ["GCNConv", "100,000", "1,000,000", "1,000", "0.0", "0", "1"]
+    assert first == ["GCNConv", "10,000", "100,000", "1,000", "-", "-", "-", "1"]
+    assert second == ["GCNConv", "100,000", "1,000,000", "1,000", "0.0", "0", "2e-07", "1"]
+
+
+def test_how_a_process_ended_is_told() -> None:
+    assert "was ended by SIGKILL: it said nothing" in ending("GCNConv", -9, "")
+    assert ending("GCNConv", 1, "why\n") == "GCNConv on large graphs ended with status 1: why"
+    with pytest.raises(pytest.fail.Exception, match=r"status 1: memory_limit is 100 bytes, .*; give \d+ or more$"):
+        measured("SAGEConv", 100, (1000,))
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "64MB", ""])
