@@ -76,38 +76,38 @@ def plant_on_disk(folder: Path, edges: int) -> tuple[np.ndarray[Any, Any], np.nd
 def measure(model: str, limit: int, sizes: list[int]) -> list[dict[str, Any]]:
     """CPU seconds and peak memory of inference in blocks of nodes on planted graphs of so many edges, in this order.
 
-    The peak is the highest resident memory minus what was resident when nothing but libraries and the first, tiny graph
-    had been seen; None where the system does not tell. `error` is the largest difference to what the compiled module
-    gives for the whole graph, over its largest number; None where the graph is too large for that.
+    The peak is the highest resident memory minus what was resident at the start; None where the system does not tell.
+    `error` is the largest difference to what the compiled module gives for the whole graph, over its largest number;
+    None where the graph is too large for that.
     """
     torch.set_num_threads(1)
     compiled = build(model)
     with temporary_folder() as folder:
         # Libraries set themselves up in the first run.
         measure_one(compiled, limit, sizes[0], folder)
-        before = _status_bytes("VmRSS") or 0
         found = [measure_one(compiled, limit, edges, folder) for edges in sizes]
         for one in found:
-            one["peak_bytes"] = one["peak_bytes"] and one["peak_bytes"] - before
-            # Only now, since a run of the whole graph leaves memory behind that would count as the next graph's.
+            # Only now, since a run of the whole graph leaves free memory behind that the next one would fill unseen.
             of_graph = folder / str(one["edges"])
             one["error"] = error_of(compiled, of_graph) if one["edges"] <= COMPARED_EDGES else None
     return found
 
 
 def measure_one(compiled: nn.Module, limit: int, edges: int, folder: Path) -> dict[str, Any]:
-    """The same on one graph, where the peak is that of the whole process; the graph and the result stay in a folder."""
+    """The same on one graph, without the error; the graph and the result stay in a folder."""
     folder /= str(edges)
     folder.mkdir(exist_ok=True)
     x, edge_index = plant_on_disk(folder, edges)
     give_back()
     _forget_the_peak()
-    seconds = []
+    before, seconds = _status_bytes("VmRSS"), []
     for _ in range(ROUNDS if edges <= REPEATED_EDGES else 1):
         start = time.process_time()
         infer_in_blocks(compiled, x, edge_index, memory_limit=limit, output=folder / "out.npy")
         seconds.append(time.process_time() - start)
-    return {"nodes": len(x), "edges": edges, "cpu_s": min(seconds), "peak_bytes": _status_bytes("VmHWM")}
+    peak = _status_bytes("VmHWM")
+    peak = None if peak is None or before is None else peak - before
+    return {"nodes": len(x), "edges": edges, "cpu_s": min(seconds), "peak_bytes": peak}
 
 
 @torch.no_grad()

@@ -107,13 +107,8 @@ def assert_same(compiled: nn.Module, *arguments: Any, given: Any = (), **options
     expected = compiled(*arguments)
     found = infer_in_blocks(compiled, *(given or arguments), **options)
     atol = 1e-5 * float(expected.nan_to_num(0, 0, 0).abs().max()) if expected.numel() else 0.0
-    torch.testing.assert_close(
-        found if isinstance(found, Tensor) else torch.from_numpy(np.array(found)),
-        expected,
-        rtol=1e-5,
-        atol=atol,
-        equal_nan=True,
-    )
+    rows = found if isinstance(found, Tensor) else torch.from_numpy(np.array(found))
+    torch.testing.assert_close(rows, expected, rtol=1e-5, atol=atol, equal_nan=True)
 
 
 @pytest.mark.parametrize("graph", [*ODD_GRAPHS, "random"])
@@ -175,6 +170,12 @@ def test_layers_that_do_not_fit_go_to_disk(name: str, tmp_path: Path, monkeypatc
     x, output = torch.randn(nodes, CHANNELS), tmp_path / "out.npy"
     assert_same(compiled_net(PlainNet, PLAIN[name]), x, edges, memory_limit=250_000, output=output)
     assert nodes in mapped
+
+
+def test_blocks_have_few_sizes() -> None:
+    sizes = {rows: run._regular(rows) for rows in range(1, 5000)}
+    assert all(rows / 2 < size <= rows for rows, size in sizes.items())
+    assert len(set(sizes.values())) == 24
 
 
 def test_numbers_that_are_none_are_the_modules_own() -> None:

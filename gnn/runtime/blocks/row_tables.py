@@ -11,8 +11,8 @@ from torch import Tensor
 
 from gnn.layers import CsrMatrix
 
-# Of a memory map, so many bytes are resident between two releases.
-WINDOW_BYTES = 2**21
+# Of a memory map, so many bytes are resident between two releases; a limit of some MiB holds only if they are few.
+WINDOW_BYTES = 2**19
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ class Run:
         self.edges = dict.fromkeys((over.edges, over.weight) for over in self.overs if isinstance(over, OverEdges))
         scaled = sum(isinstance(over, OverEdges) and over.normalises for over in self.overs)
         fixed = 8 * (plan.nodes + 1) * len(self.edges) + 4 * plan.nodes * scaled
-        self.pool = self.work = (limit - fixed) * SHARE // 100
+        self.pool = (limit - fixed) * SHARE // 100
+        # Entries of a block are counted in int32.
+        self.work = min(self.pool, EDGE_BYTES * (2**31 - 1))
         if self.pool < 1:
             raise SettingError(
                 f"memory_limit is {limit} bytes, and the graph has {plan.nodes} nodes, for which alone {fixed} bytes "
@@ -188,7 +190,10 @@ class _Block:
 
 
 def _regular(rows: int) -> int:
-    """The next size below so many rows that is a power of two, or a half more; oneDNN keeps what it makes for each."""
+    """The next size below so many rows that is a power of two, or a half more.
+
+    oneDNN keeps half a megabyte for each number of rows that it has ever seen, so that blocks have few sizes.
+    """
     power = 1 << (rows.bit_length() - 1)
     return power * 3 // 2 if rows >= power * 3 / 2 else power
 
