@@ -1,5 +1,6 @@
 """Opens a run of the suite and adds its tables to the result."""
 
+import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.report.paper_tables import compared_tables
 from bench.report.pareto import has_quantized, pareto_fronts
 from bench.report.publishing import check_folder, check_packages, publish
 from bench.report.runtime_tables import runtime_sentence, speed_table
+from bench.report.scaling import scaling_table
 from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
 from fixtures.peak_memory import PeakMemory
@@ -37,12 +39,26 @@ SENTENCES: dict[str, Callable[[Any], str]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare what only the report of this suite has."""
-    parser.getgroup("gnn").addoption(
+    """Declare what only this suite has."""
+    group = parser.getgroup("gnn")
+    group.addoption(
+        "--memory-limit",
+        type=_mebibytes,
+        default=64,
+        metavar="MIB",
+        help="what inference on large graphs may take in bench/test_scaling.py (default: 64)",
+    )
+    group.addoption(
         "--tables",
         action="store_true",
         help="print the paper's tables, Pareto fronts, lottery tickets and speed lines too",
     )
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no memory limit; give MiB, 1 or more, such as 64")
+    return int(text)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,10 +81,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
-    """Write the table of runtimes, which is all that their tests are for."""
-    if found := config.stash.get(REPORTED, {}).get("runtime"):
-        terminalreporter.section("our runtime beside its peers")
-        terminalreporter.write_line(speed_table(found).text())
+    """Write the table of runtimes, and how time and memory grow with the graph, where they were measured."""
+    reported = config.stash.get(REPORTED, {})
+    for kind, title, table in (
+        ("runtime", "our runtime beside its peers", speed_table),
+        ("scaling", "large graphs", scaling_table),
+    ):
+        if found := reported.get(kind):
+            terminalreporter.section(title)
+            terminalreporter.write_line(table(found).text())
 
 
 def write_page(folder: Path, document: dict[str, Any]) -> str:

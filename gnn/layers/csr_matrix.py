@@ -38,11 +38,6 @@ class CsrMatrix:
         return torch.repeat_interleave(torch.arange(self.shape[0], device=counts.device), counts)
 
     @cached_property
-    def entries_per_row(self) -> int:
-        """The mean number of entries of a row, rounded down."""
-        return len(self.column) // max(1, self.shape[0])
-
-    @cached_property
     def transposition(self) -> tuple[Tensor, Tensor, Tensor]:
         """Row pointer and columns of the transposed matrix, and the order its entries have in this one."""
         row = self.row

@@ -48,7 +48,9 @@ def _way(
     if library() is None or table.dim() != 2 or not taken(table, matrix.value, *tensors):
         return plain
     kind = [part is None or getattr(part, "name", "") for part in more if not isinstance(part, (Tensor, float))]
-    key = (name, table.shape[1], matrix.entries_per_row, rows_class(matrix.shape[0]), *kind)
+    # Means of entries differ from block to block of a large graph, their powers of two hardly.
+    entries = 1 << (len(matrix.column) // max(1, matrix.shape[0])).bit_length()
+    key = (name, table.shape[1], entries, rows_class(matrix.shape[0]), *kind)
     ways = {"torch": plain, "native": native}
     return ways[fastest(key, {name: partial(way, matrix, table, *more) for name, way in ways.items()})]
 

@@ -63,9 +63,8 @@ def _measured(ways: Mapping[str, Callable[[], object]]) -> str:
 
 @lru_cache
 def _file() -> Path:
-    machine = "-".join(
-        (cpu_name(), *environment().values(), "" if (built := library()) is None else Path(built._name).stem)
-    )
+    build = "" if (kernels := library()) is None else Path(kernels._name).stem
+    machine = "-".join((cpu_name(), *environment().values(), build))
     return cache_folder() / f"fastest-{''.join(c if c.isalnum() or c in '.+-' else '_' for c in machine)}.json"
 
 

@@ -5,6 +5,7 @@ from gnn.runtime import hgpsl_layers as _hgpsl_layers  # noqa: F401  (its rules 
 from gnn.runtime import onnx_pyg_rules as _onnx_pyg_rules  # noqa: F401  (its rules register themselves)
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime.blocks import infer_in_blocks
 from gnn.runtime.compiled import (
     Inference,
     compile,  # noqa: A004
@@ -22,6 +23,7 @@ __all__ = [
     "compile_inference",
     "explain",
     "export_onnx",
+    "infer_in_blocks",
     "model_inference",
     "untouched_layers",
 ]

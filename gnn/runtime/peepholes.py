@@ -39,7 +39,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     if not done:
         return "nothing to fuse"
     fused = _Fused(traced, own, arguments, keywords)
-    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
+    if not agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module("_fused", fused)
     vars(compiled)["forward"] = fused.forward
@@ -50,7 +50,8 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
+def agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
+    """Whether both are tensors of one shape, equal to a tolerance of the largest number."""
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     scale = float(own.abs().max()) if own.numel() else 0.0

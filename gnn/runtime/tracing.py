@@ -45,7 +45,8 @@ def trace(
 
     Raises `SettingError`, or what fails first, for a forward that cannot be traced.
     """
-    bound = inspect.signature(compiled.forward).bind(*arguments, **keywords)
+    # A module that is fused has another forward of its own, and what is traced is its type's.
+    bound = inspect.signature(type(compiled).forward).bind(compiled, *arguments, **keywords)
     given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
     bound.apply_defaults()
     constants = {name: value for name, value in bound.arguments.items() if name not in given}
