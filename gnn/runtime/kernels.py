@@ -129,6 +129,11 @@ class Product(Kernel):
         out = operator @ (projected if self.shift is None else projected + self.shift)
         return out if self.bias is None else out + self.bias
 
+    @property
+    def projects_first(self) -> bool:
+        """Whether a dense x is projected before it is aggregated."""
+        return not self._aggregates_first
+
     def after(self, scale: Tensor, shift: Tensor) -> "Product":
         """The same of x scale + shift, for a product without a shift and with one table."""
         return Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)

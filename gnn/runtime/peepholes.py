@@ -14,10 +14,14 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers.readout import max_readout, mean_matrix
+from gnn.runtime.deduplication import Deduplication, deduplicated
 from gnn.runtime.graph_cache import STRUCTURE
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, aggregate, plus_own_row
+from gnn.runtime.steps import Steps
 
 TOLERANCE = 1e-5
+# Where a compiled module has its fused trace.
+FUSED = "_fused"
 POOLS = ("global_add_pool", "global_max_pool", "global_mean_pool")
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 IN_PLACE: dict[Any, Callable[..., Tensor]] = {
@@ -29,10 +33,11 @@ IN_PLACE: dict[Any, Callable[..., Tensor]] = {
 CONSTANTS = (type(None), bool, int, float, str)
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> str:
+def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], deduplicate: bool | None) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. `deduplicate` is as in
+    `gnn.runtime.compile`.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
@@ -43,14 +48,23 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
     done = _Rewriting(traced).all()
-    if not done:
-        return "nothing to fuse"
-    fused = _Fused(traced, own, arguments, keywords)
-    if not _agree(own(*arguments, **keywords), fused(*arguments, **keywords)):
+    expected = own(*arguments, **keywords)
+    deduplication, said = None, ""
+    if deduplicate is not False:
+        bound = inspect.signature(own).bind(*arguments, **keywords)
+        bound.apply_defaults()
+        deduplication, said = deduplicated(traced, bound.args, always=deduplicate is True)
+        if deduplication is not None and not _agree(expected, deduplication.tried(*arguments, **keywords)):
+            deduplication, said = None, "equal rows not once, since that gave something else than the module's own"
+    if not done and deduplication is None:
+        return f"nothing to fuse; {said}" if said else "nothing to fuse"
+    fused = _Fused(traced, own, arguments, keywords, deduplication)
+    if not _agree(expected, fused._steps.run(*arguments, **keywords)):
         return "not fused, since the fused form gave something else than the module's own forward"
-    compiled.add_module("_fused", fused)
+    compiled.add_module(FUSED, fused)
     vars(compiled)["forward"] = fused.forward
-    return "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
+    fused_steps = "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
+    return "; ".join([fused_steps if done else "nothing to fuse", *([said] if said else [])])
 
 
 def _first_line(error: Exception) -> str:
@@ -65,45 +79,36 @@ def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
 
 
 class _Fused(Kernel):
-    """A traced forward for calls like the one it was traced for, and the module's own for all others.
+    """A traced forward for calls like the one it was traced for, and the module's own for all others."""
 
-    Steps are called without the detour of nn.Module's own call, since none of them has hooks.
-    """
+    name = "a fused trace"
 
     def __init__(
-        self, traced: fx.GraphModule, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        traced: fx.GraphModule,
+        own: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        deduplication: Deduplication | None,
     ) -> None:
         super().__init__()
-        self._own, self.steps = own, nn.ModuleList()
-        for number, node in enumerate(traced.graph.nodes):
-            if node.op in ("call_module", "get_attr"):
-                step = _attribute(traced, node.target)
-                node.target = f"step_{number}"
-                if isinstance(step, nn.Module):
-                    self.steps.append(step)
-                vars(self)[node.target] = step.forward if isinstance(step, nn.Module) else step
-        code = traced.graph.python_code("self")
-        functions = dict(code.globals)
-        exec(code.src, functions)  # noqa: S102  (what torch.fx writes of the trace)
-        self._run = functions["forward"]
+        self._own, self._steps, self.deduplication = own, Steps(traced, traced.graph), deduplication
         self._alike = (tuple(map(_kind, arguments)), {name: _kind(value) for name, value in keywords.items()})
 
     def forward(self, *arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
         """Run what fits the call."""
         named = {name: _kind(value) for name, value in keywords.items()} if keywords else keywords
-        if (tuple([_kind(value) for value in arguments]), named) == self._alike:
-            return self._run(self, *arguments, **keywords)
-        return self._own(*arguments, **keywords)
+        if (tuple([_kind(value) for value in arguments]), named) != self._alike:
+            return self._own(*arguments, **keywords)
+        if self.deduplication is not None:
+            prepared = self.deduplication.prepared(*arguments, **keywords)
+            if prepared is not None:
+                return self.deduplication.run(prepared, *arguments, **keywords)
+        return self._steps.run(*arguments, **keywords)
 
 
 def _kind(value: object) -> object:
     return (type(value), value) if isinstance(value, CONSTANTS) else type(value)
-
-
-def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
-    for name in path.split("."):
-        module = getattr(module, name)
-    return module
 
 
 class _Tracer(fx.Tracer):
@@ -147,11 +152,11 @@ class MaximumFirst(Kernel):
 
     def __init__(self, readout: Callable[..., Tensor], bias: Tensor, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.bias, self._readout, self._activation = bias, readout, activation
+        self.bias, self.readout, self._activation = bias, readout, activation
 
     def forward(self, features: Tensor, graph_of_node: Tensor, *size: Any) -> Tensor:  # noqa: ANN401
         """Rows of nodes without bias [nodes, channels] -> [graphs, channels]."""
-        out = self._activation(self._readout(features, graph_of_node, *size).add_(self.bias))
+        out = self._activation(self.readout(features, graph_of_node, *size).add_(self.bias))
         empty = STRUCTURE.get(("empty", len(out)), lambda: _absent(graph_of_node, len(out)), graph_of_node)
         return out.index_fill_(0, empty, 0) if len(empty) else out
 
@@ -275,5 +280,7 @@ class _Rewriting:
             return self.graph.call_module(name, arguments)
 
     def _replace(self, node: fx.Node, kernel: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
-        node.replace_all_uses_with(self._insert(node, kernel, *arguments))
+        made = self._insert(node, kernel, *arguments)
+        made.meta = node.meta
+        node.replace_all_uses_with(made)
         self.graph.erase_node(node)

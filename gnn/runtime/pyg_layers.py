@@ -1,5 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,18 @@ AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregat
 CONVOLUTIONS = "torch_geometric.nn.conv."
 
 
+@dataclass(frozen=True, eq=False)
+class Hop:
+    """One aggregation: its matrix, and which of the rows that it reads are those it gives, None for all in order."""
+
+    matrix: CsrMatrix
+    rows: Tensor | None = None
+
+    def own(self, features: Tensor) -> Tensor:
+        """Of features that are read, those of the rows that are given."""
+        return features if self.rows is None else features.index_select(0, self.rows)
+
+
 class Convolution(Kernel):
     """A convolution over edges [2, edges] that runs as matrix products.
 
@@ -24,6 +37,7 @@ class Convolution(Kernel):
     """
 
     name = "embedding bags and products"
+    hops: int = 1
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
         super().__init__()
@@ -47,6 +61,14 @@ class Convolution(Kernel):
             and (weight is None or (_is_plain(weight, torch.float32, 1) and not _learns(weight)))
             and (weight is None or len(weight) == edges.shape[1])
         )
+
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The matrix of every hop, (nodes, nodes), made once per graph."""
+        raise NotImplementedError
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """The convolution of rows that it knows over as many hops as it has."""
+        raise NotImplementedError
 
     def matrix(self, edges: Tensor, weight: Tensor | None, shape: tuple[int, int], own: float = 0.0) -> CsrMatrix:
         """What adds up or averages neighbours, made once per graph; for a maximum, its pattern."""
@@ -101,13 +123,19 @@ class Gcn(Convolution):
         if not self.knows(x, x, edge_index, edge_weight):
             return self._own(x, edge_index, edge_weight)
         if self.cached:
-            self._first = self._first or self._matrix(edge_index, edge_weight, len(x))
-        return self.product(x, self._first or self._matrix(edge_index, edge_weight, len(x)))
+            self._first = self._first or self.operator(len(x), edge_index, edge_weight)
+        return self.product(x, self._first or self.operator(len(x), edge_index, edge_weight))
 
-    def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The normalised adjacency."""
         if not self.normalize:
-            return self.matrix(edges, weight, (nodes, nodes))
-        return self.normalised(edges, weight, nodes, improved=self.improved, add_self_loops=self.add_self_loops)
+            return self.matrix(edge_index, edge_weight, (nodes, nodes))
+        loops = self.add_self_loops
+        return self.normalised(edge_index, edge_weight, nodes, improved=self.improved, add_self_loops=loops)
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """One product."""
+        return self.product(x, hops[0].matrix)
 
 
 lower.register(f"{CONVOLUTIONS}gcn_conv.GCNConv")(Gcn)
@@ -122,13 +150,18 @@ class Neighbours(Convolution):
         self.product = Product(self.largest.weight, self.largest.bias)
         self.root = None if of_root is None else product_of(of_root, bias=False).weight
 
-    def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The sum, mean or pattern of the edges."""
+        return self.matrix(edge_index, edge_weight, (nodes, nodes))
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """Convolve nodes of one kind."""
+        return self.convolve(x, hops[0].own(x), hops[0].matrix)
+
+    def convolve(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix) -> Tensor:
         """Aggregate, project and add the node's own."""
-        sources, targets = x
-        nodes = len(sources if targets is None else targets)
-        matrix = self.matrix(edges, weight, (nodes, len(sources)))
         out = self.largest(maximum(matrix, sources)) if self.aggregation == "max" else self.product(sources, matrix)
-        return out if self.root is None or targets is None else torch.addmm(out, targets, self.root)
+        return out if self.root is None else torch.addmm(out, targets, self.root)
 
 
 class Sage(Neighbours):
@@ -144,9 +177,13 @@ class Sage(Neighbours):
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         if size is not None or targets is None or not self.knows(sources, targets, edge_index, None):
             return self._own(x, edge_index, size)
+        return self.convolve(sources, targets, self.matrix(edge_index, None, (len(targets), len(sources))))
+
+    def convolve(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix) -> Tensor:
+        """The same for a matrix of the edges."""
         if self.project is not None:
             sources = functional.relu(self.project(sources))
-        out = self.convolve((sources, targets), edge_index, None)
+        out = super().convolve(sources, targets, matrix)
         return functional.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
 
@@ -165,7 +202,7 @@ class Graph(Neighbours):
         weighs = self.aggregation == "max" and edge_weight is not None
         if size is not None or targets is None or weighs or not self.knows(sources, targets, edge_index, edge_weight):
             return self._own(x, edge_index, edge_weight, size)
-        return self.convolve((sources, targets), edge_index, edge_weight)
+        return self.convolve(sources, targets, self.matrix(edge_index, edge_weight, (len(targets), len(sources))))
 
 
 lower.register(f"{CONVOLUTIONS}graph_conv.GraphConv")(Graph)
@@ -184,7 +221,15 @@ class Gin(Convolution):
         """Add up, then transform."""
         if size is not None or not self.knows(x, x, edge_index, None):
             return self._own(x, edge_index, size)
-        return self.nn(bag(self.matrix(edge_index, None, (len(x), len(x)), self.own_weight), x))
+        return self.over(x, Hop(self.operator(len(x), edge_index)))
+
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The edges, and what a node's own row counts."""
+        return self.matrix(edge_index, edge_weight, (nodes, nodes), self.own_weight)
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """Add up, then transform."""
+        return self.nn(bag(hops[0].matrix, x))
 
 
 lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
@@ -209,18 +254,23 @@ class Hops(Convolution):
         """One embedding bag per hop."""
         if not self.knows(x, x, edge_index, edge_weight):
             return self._own(x, edge_index, edge_weight)
-        if self.normalize:
-            loops = self.add_self_loops
-            matrix = self.normalised(edge_index, edge_weight, len(x), improved=False, add_self_loops=loops)
-        else:
-            matrix = self.matrix(edge_index, edge_weight, (len(x), len(x)))
-        after = [x]
-        for _ in range(self.hops):
-            after.append(bag(matrix, after[-1]))
-        read = after[-len(self.weights) :]
-        out = read[0] @ self.weights[0]
-        for rows, weight in zip(read[1:], self.weights[1:], strict=True):
-            out = torch.addmm(out, rows, weight)
+        return self.over(x, *[Hop(self.operator(len(x), edge_index, edge_weight))] * self.hops)
+
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The edges, normalised or not."""
+        if not self.normalize:
+            return self.matrix(edge_index, edge_weight, (nodes, nodes))
+        loops = self.add_self_loops
+        return self.normalised(edge_index, edge_weight, nodes, improved=False, add_self_loops=loops)
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """One aggregation per hop; what was read before goes along to the rows of the next hop."""
+        first, *others = self.weights
+        out = x @ first if others else None
+        for number, hop in enumerate(hops):
+            x = bag(hop.matrix, x)
+            out = None if out is None else torch.addmm(hop.own(out), x, others[number])
+        out = x @ first if out is None else out
         return out if self.bias is None else out + self.bias
 
 

@@ -1,0 +1,355 @@
+"""A trace rewritten so that its steps compute a row per colour of nodes: what each step may be given, and what it gives."""
+
+import inspect
+import operator
+from collections.abc import Hashable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from gnn.errors import SettingError
+from gnn.layers.readout import max_readout
+from gnn.runtime.kernels import KERNEL, Kernel, Product, aggregate, matrix_of, plus_own_row
+from gnn.runtime.prepared_rows import (
+    GivenRows,
+    HopOperator,
+    Numbers,
+    OfGraphs,
+    Operator,
+    Pool,
+    Readout,
+    Request,
+    Source,
+)
+from gnn.runtime.pyg_layers import Convolution, Gcn, Gin
+from gnn.runtime.row_wise import changes_in_place, is_row_wise, row_wise_module
+from gnn.runtime.steps import attribute
+
+MATRIX_PRODUCTS = (operator.matmul, aggregate, torch.matmul)
+# What only looks something up in what a call is given.
+LOOKUPS = (getattr, operator.getitem, plus_own_row)
+GIVEN, SHARED, WHOLE = "given", "shared", "whole"
+
+
+class OverHops(Kernel):
+    """A convolution over operators of colours."""
+
+    name = "a convolution of colours"
+
+    def __init__(self, convolution: Convolution) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: Tensor, *hops: Any) -> Tensor:  # noqa: ANN401
+        """Convolve rows of colours."""
+        return self.convolution.over(x, *hops)
+
+
+class _Example(fx.Interpreter):
+    """One pass that keeps what is given, and the shape of everything else."""
+
+    def __init__(self, module: fx.GraphModule, graph: fx.Graph) -> None:
+        super().__init__(module, graph=graph)
+        self.values: dict[fx.Node, Any] = {}
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:  # noqa: ANN401
+        """Run a step and look at what it gives."""
+        value = super().run_node(n)
+        self.shapes[n] = tuple(getattr(value, "shape", ()))
+        if n.op in ("placeholder", "get_attr") or _looks_up(n):
+            self.values[n] = value
+        return value
+
+
+def _erase_unused(graph: fx.Graph) -> None:
+    """Erase lookups that nothing reads any more, some of which would be made of a graph just for that."""
+    for node in reversed(graph.nodes):
+        if _looks_up(node) and not node.users:
+            graph.erase_node(node)
+
+
+def _looks_up(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target in LOOKUPS
+
+
+class RowsByColour:
+    """The rewriting: each value has the depth of its colours, or is given, shared by all rows, or as in the module.
+
+    A step that is not understood gets all rows, so that it gives what it would. After it `graph` is the rewritten trace
+    with `prepared` as first argument, `requests` say what that holds, `lookups` gives the values these refer to, those
+    at the places `entering` make the colours of depth 0, and `hops` has the operators of each depth. `costs` is what a
+    row of each depth costs, `whole` what one of all others does, in multiplications; `layers` has the depth of each.
+
+    Raises `SettingError` where there is nothing that could be done once.
+    """
+
+    def __init__(self, module: fx.GraphModule, graph: fx.Graph, arguments: tuple[Any, ...]) -> None:
+        self.module, self._old, self.graph = module, graph, fx.Graph()
+        self._example = _Example(module, graph)
+        with torch.no_grad():
+            self._example.run(*arguments)
+        self.rows = self._count_rows()
+        self.requests: list[Request] = []
+        self.hops: list[list[Source]] = []
+        self.entering: list[int] = []
+        self.costs: list[float] = []
+        self.whole, self.layers = 0.0, dict[str, int]()
+        self._given: list[fx.Node] = []
+        self._kind: dict[fx.Node, int | str] = {}
+        self._new: dict[fx.Node, fx.Node] = {}
+        self._asked: dict[Hashable, fx.Node] = {}
+        self._prepared = self.graph.placeholder("_prepared_rows")
+        for node in graph.nodes:
+            self._kind[node] = self._step(node)
+        if not self.hops:
+            raise SettingError("no step that is understood reads neighbours")
+        _erase_unused(self.graph)
+        self.lookups = self._lookups()
+
+    def _count_rows(self) -> int:
+        """How many rows what is aggregated has in the example."""
+        shapes, values = self._example.shapes, self._example.values
+        for node in self._old.nodes:
+            computed = self._computed(node)
+            if isinstance(computed, Convolution) and node.args and shapes.get(cast(fx.Node, node.args[0])):
+                return shapes[cast(fx.Node, node.args[0])][0]
+            operands = _operands(node, computed)
+            matrix = matrix_of(values.get(operands[0])) if operands else None
+            if matrix is not None and matrix.shape[1] == matrix.shape[0] * getattr(computed, "tables", 1):
+                return matrix.shape[0]
+        raise SettingError("no step that is understood reads neighbours")
+
+    def _step(self, node: fx.Node) -> int | str:
+        computed = self._computed(node)
+        if node.op == "placeholder" or node.op == "get_attr":
+            self._new[node] = self.graph.node_copy(node)
+            return GIVEN if node.op == "placeholder" else SHARED
+        if _looks_up(node) and all(self._kind[read] == GIVEN for read in node.all_input_nodes):
+            if not isinstance(node.args[0], fx.Node) or not isinstance(self._example.values[node.args[0]], Tensor):
+                return self._copied(node, GIVEN)
+        if node.op != "output":
+            self._refuse_change(node, computed)
+            for rule in (self._convolution, self._product, self._readout, self._row_wise):
+                kind = rule(node, computed)
+                if kind is not None:
+                    self._count(node, computed, kind)
+                    return kind
+        self._new[node] = self.graph.node_copy(node, self._all_rows)
+        self._count(node, computed, WHOLE)
+        return WHOLE
+
+    def _convolution(self, node: fx.Node, computed: Any) -> int | None:  # noqa: ANN401
+        if not isinstance(computed, Convolution) or (isinstance(computed, Gcn) and computed.cached):
+            return None
+        if isinstance(computed, Gin) and not row_wise_module(computed.nn):
+            return None
+        try:
+            call = inspect.signature(computed.forward).bind(*node.args, **node.kwargs).arguments
+        except TypeError:
+            return None
+        x, edges, weight = call.pop("x", None), call.pop("edge_index", None), call.pop("edge_weight", None)
+        given = [part for part in (edges, weight) if part is not None]
+        if any(value is not None for value in call.values()) or self._depth(x) is None:
+            return None
+        if any(not isinstance(part, fx.Node) or self._kind[part] != GIVEN for part in given) or not given:
+            return None
+        values = [None if part is None else self._example.values[part] for part in (edges, weight)]
+        if not computed.knows(probe := torch.empty(0, 0), probe, *values):
+            return None
+        depth = cast(int, self._depth(x))
+        weighs = isinstance(weight, fx.Node) and self._example.values[weight] is not None
+        source = Source(self._place(edges), 1, computed, self._place(weight) if weighs else None)
+        hops = []
+        for hop in range(computed.hops):
+            self._hop(depth + hop, source)
+            hops.append(self._ask(HopOperator(source, depth + hop)))
+        self._new[node] = self._call(OverHops(computed), node, self._at(x, depth), *hops)
+        return depth + computed.hops
+
+    def _product(self, node: fx.Node, computed: Any) -> int | str | None:  # noqa: ANN401
+        operands = _operands(node, computed)
+        if not operands or self._kind[operands[0]] != GIVEN or (depth := self._depth(operands[1])) is None:
+            return None
+        matrix, tables = matrix_of(self._example.values[operands[0]]), getattr(computed, "tables", 1)
+        if matrix is None or matrix.shape[1] != self.rows * tables:
+            return None
+        source = Source(self._place(operands[0]), tables)
+        square = matrix.shape[0] == self.rows
+        if square:
+            self._hop(depth, source)
+        request = self._ask(Operator(source, depth) if square else Readout(source, depth))
+        put = {operands[0]: request, operands[1]: self._at(operands[1], depth)}
+        self._new[node] = self.graph.node_copy(node, put.__getitem__)
+        return depth + 1 if square else WHOLE
+
+    def _readout(self, node: fx.Node, computed: Any) -> str | None:  # noqa: ANN401
+        function = getattr(computed, "readout", computed)
+        pool = getattr(function, "__name__", "")
+        largest = function is max_readout or pool == "global_max_pool"
+        known_pool = largest or pool in ("global_add_pool", "global_mean_pool")
+        if not known_pool or len(node.args) < 2 or set(node.kwargs) - {"size"}:
+            return None
+        x, index, *size = (*node.args, *node.kwargs.values())
+        if not self._is_index(index) or (depth := self._depth(x)) is None:
+            return None
+        rows, place = self._at(x, depth), self._place(cast(fx.Node, index))
+        if largest:
+            pair = self._ask(OfGraphs(place, depth))
+            colour, graph = (self.graph.call_function(operator.getitem, (pair, side)) for side in (0, 1))
+            put = {x: self.graph.call_function(torch.index_select, (rows, 0, colour)), index: graph}
+            self._new[node] = self.graph.node_copy(node, lambda read: put.get(read) or self._new[read])
+            return WHOLE
+        if size and isinstance(size[0], fx.Node):
+            known: dict[str, Any] = {"size_place": self._place(size[0])} if self._kind[size[0]] == GIVEN else {}
+        else:
+            known = {"size": size[0] if size else None}
+        if not known:
+            return None
+        matrix = self._ask(Pool(place, depth, pool == "global_mean_pool", **known))
+        self._new[node] = self.graph.call_function(aggregate, (matrix, rows))
+        return WHOLE
+
+    def _is_index(self, node: Any) -> bool:  # noqa: ANN401
+        value = self._example.values.get(node) if self._kind.get(node) == GIVEN else None
+        return isinstance(value, Tensor) and value.shape == (self.rows,) and value.dtype is torch.int64
+
+    def _row_wise(self, node: fx.Node, computed: Any) -> int | None:  # noqa: ANN401
+        if not is_row_wise(node, computed):
+            return None
+        depths = [self._depth(read) for read in node.all_input_nodes if not self._is_shared(read)]
+        if not depths or None in depths:
+            return None
+        depth = max(cast(list[int], depths))
+        self._new[node] = self.graph.node_copy(
+            node, lambda read: self._new[read] if self._is_shared(read) else self._at(read, depth)
+        )
+        return depth
+
+    def _is_shared(self, node: fx.Node) -> bool:
+        """Whether all rows read the same of a value: a number, or a vector or matrix of one row of the module's."""
+        if self._kind[node] == GIVEN and isinstance(self._example.values[node], int | float | None):
+            # Its type is held against that of the example.
+            self._place(node)
+            return True
+        shape = self._example.shapes[node]
+        return self._kind[node] == SHARED and (len(shape) < 2 or (len(shape) == 2 and shape[0] == 1))
+
+    def _depth(self, node: Any) -> int | None:  # noqa: ANN401
+        """The depth of a value's colours, None where it has no rows by colours."""
+        kind = self._kind.get(node) if isinstance(node, fx.Node) else None
+        if kind != GIVEN:
+            return kind if isinstance(kind, int) else None
+        value = self._example.values[node]
+        return 0 if type(value) is Tensor and value.dim() == 2 and len(value) == self.rows else None
+
+    def _at(self, node: fx.Node, depth: int) -> fx.Node:
+        """The value with a row per colour of this depth."""
+        kind = self._kind[node]
+        if kind == GIVEN:
+            place = self._place(node)
+            self.entering += [place] * (place not in self.entering)
+            return self._ask(GivenRows(place, depth))
+        if kind == depth:
+            return self._new[node]
+        numbers = self._ask(Numbers(cast(int, kind), depth))
+        return self.graph.call_function(torch.index_select, (self._new[node], 0, numbers))
+
+    def _all_rows(self, node: fx.Node) -> fx.Node:
+        """The value as it is in the module."""
+        kind = self._kind[node]
+        if not isinstance(kind, int):
+            return self._new[node]
+        return self.graph.call_function(torch.index_select, (self._new[node], 0, self._ask(Numbers(kind))))
+
+    def _hop(self, depth: int, source: Source) -> None:
+        self.hops += [[]] * (depth + 1 - len(self.hops))
+        if source not in self.hops[depth]:
+            self.hops[depth] = [*self.hops[depth], source]
+
+    def _place(self, node: fx.Node) -> int:
+        if node not in self._given:
+            self._given.append(node)
+        return self._given.index(node)
+
+    def _ask(self, request: Request) -> fx.Node:
+        if request not in self._asked:
+            self._asked[request] = self.graph.call_function(operator.getitem, (self._prepared, len(self.requests)))
+            self.requests.append(request)
+        return self._asked[request]
+
+    def _call(self, kernel: nn.Module, like: fx.Node, *arguments: fx.Node) -> fx.Node:
+        name = f"by_colour_{len(self.module._modules)}"
+        self.module.add_submodule(name, kernel)
+        return self.graph.call_module(name, arguments)
+
+    def _copied(self, node: fx.Node, kind: str) -> str:
+        self._new[node] = self.graph.node_copy(node, self._new.__getitem__)
+        return kind
+
+    def _refuse_change(self, node: fx.Node, computed: Any) -> None:  # noqa: ANN401
+        if not changes_in_place(node, computed) or not node.args:
+            return
+        changed = node.args[0]
+        made = isinstance(changed, fx.Node) and isinstance(self._computed(changed), Kernel)
+        if not made or len(cast(fx.Node, changed).users) > 1:
+            raise SettingError(f"{node.name} changes in place what others may read")
+
+    def _count(self, node: fx.Node, computed: Any, kind: int | str) -> None:  # noqa: ANN401
+        """Add what a row of this step costs to the costs of the rows that it is computed for."""
+        shape = self._example.shapes[node]
+        if isinstance(kind, str) and shape[:1] != (self.rows,):
+            return
+        cost = sum(shape[1:]) + (_numbers(computed) if isinstance(computed, nn.Module) else 0)
+        if isinstance(kind, str):
+            self.whole += cost
+            return
+        self.costs += [0.0] * (kind + 1 - len(self.costs))
+        self.costs[kind] += sum(shape[1:])
+        # What is projected first has the rows that it reads.
+        self.costs[kind - getattr(computed, "projects_first", False)] += cost - sum(shape[1:])
+        stack = node.meta.get("nn_module_stack")
+        if stack and node.op == "call_module":
+            self.layers[next(reversed(stack.values()))[0]] = kind
+
+    def _computed(self, node: fx.Node) -> Any:  # noqa: ANN401
+        if node.op != "call_module":
+            return node.target if node.op == "call_function" else None
+        layer = attribute(self.module, cast(str, node.target))
+        return layer._modules.get(KERNEL, layer)
+
+    def given_in_example(self) -> list[Any]:
+        """The values that `lookups` gives, of the example."""
+        return [self._example.values[node] for node in self._given]
+
+    def _lookups(self) -> fx.Graph:
+        graph = fx.Graph()
+        new: dict[fx.Node, fx.Node] = {}
+        for node in self._old.nodes:
+            if node.op == "placeholder" or self._kind[node] == GIVEN:
+                new[node] = graph.node_copy(node, new.__getitem__)
+        graph.output(tuple(new[node] for node in self._given))
+        _erase_unused(graph)
+        return graph
+
+
+def _operands(node: fx.Node, computed: Any) -> tuple[fx.Node, fx.Node] | None:  # noqa: ANN401
+    """The operator and what is aggregated by it, where a step is their product."""
+    if len(node.args) != 2 or node.kwargs or not all(isinstance(argument, fx.Node) for argument in node.args):
+        return None
+    first, second = cast(tuple[fx.Node, fx.Node], node.args)
+    if isinstance(computed, Product):
+        return second, first
+    return (first, second) if computed in MATRIX_PRODUCTS else None
+
+
+def _numbers(module: nn.Module) -> int:
+    """How many numbers a module has, each tensor once."""
+    tensors = {
+        id(value): value.numel()
+        for inner in module.modules()
+        for value in (*vars(inner).values(), *inner.parameters(recurse=False))
+        if isinstance(value, Tensor)
+    }
+    return sum(tensors.values())
