@@ -1,0 +1,158 @@
+"""Equal rows once: the same numbers for every rule and every odd graph, and as few rows as there are colours."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch_geometric import nn as pyg
+
+from gnn.layers import GraphConvolution, NormalizedAdjacency, SplineConvolution
+from gnn.layers.readout import max_readout, mean_matrix
+from gnn.models.gin import GinConvolution
+from gnn.runtime import compile, compile_inference, explain  # noqa: A004
+from gnn.runtime.deduplication import FEWEST_ROWS, Deduplication
+from tests.gnn.compiled_checks import ODD_GRAPHS
+from tests.gnn.five_models import random_model
+from tests.gnn.foreign_models import FOREIGN_MODELS, foreign_model, randomise
+from tests.gnn.random_graphs import batch_of, random_task
+
+CHANNELS, WIDTH, GRAPHS = 3, 5, 4
+
+
+def mlp(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(channels, 6), nn.BatchNorm1d(6), nn.ELU(), nn.Linear(6, WIDTH))
+
+
+CONVOLUTIONS: dict[str, Callable[[int], nn.Module]] = {
+    "gcn": lambda channels: pyg.GCNConv(channels, WIDTH),
+    "gcn mean": lambda channels: pyg.GCNConv(channels, WIDTH, normalize=False, aggr="mean"),
+    "sage": lambda channels: pyg.SAGEConv(channels, WIDTH, project=True, normalize=True),
+    "sage max": lambda channels: pyg.SAGEConv(channels, WIDTH, aggr="max"),
+    "graph": lambda channels: pyg.GraphConv(channels, WIDTH),
+    "graph max": lambda channels: pyg.GraphConv(channels, WIDTH, aggr="max"),
+    "gin": lambda channels: pyg.GINConv(mlp(channels), eps=0.3),
+    "gin without itself": lambda channels: pyg.GINConv(mlp(channels), eps=-1.0),
+    "tag": lambda channels: pyg.TAGConv(channels, WIDTH),
+    "sg": lambda channels: pyg.SGConv(channels, WIDTH, K=2),
+    "own gcn": lambda channels: GraphConvolution(channels, WIDTH),
+    "own gin": lambda channels: GinConvolution(channels, WIDTH),
+}
+WEIGHED = ("gcn", "gcn mean", "graph", "tag", "sg")
+READOUTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "nodes": lambda rows, batch: rows,  # noqa: ARG005
+    "sum": lambda rows, batch: pyg.global_add_pool(rows, batch, GRAPHS),
+    "mean": lambda rows, batch: pyg.global_mean_pool(rows, batch, size=GRAPHS),
+    "maximum": lambda rows, batch: pyg.global_max_pool(rows, batch, GRAPHS),
+    "own maximum": lambda rows, batch: max_readout(rows, batch, GRAPHS),
+}
+
+
+class Net(nn.Module):
+    """Two convolutions whose rows meet again: a residual, both levels side by side, and a readout."""
+
+    def __init__(self, convolution: str, readout: str = "nodes") -> None:
+        super().__init__()
+        build = CONVOLUTIONS[convolution]
+        self.first, self.second = build(CHANNELS), build(WIDTH)
+        self.beside, self.norm = nn.Linear(CHANNELS, WIDTH), nn.BatchNorm1d(WIDTH)
+        self.out = nn.Linear(2 * WIDTH + CHANNELS, 2)
+        self.readout = READOUTS[readout]
+
+    def forward(self, x: Tensor, edges: Any, batch: Tensor, weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
+        """Rows of nodes or graphs."""
+        others = () if weight is None else (weight,)
+        first = torch.relu(self.first(x, edges, *others))
+        second = functional.elu(self.norm(self.second(first, edges, *others)) + 0.5 * first - self.beside(x))
+        return self.readout(self.out(torch.cat([second, x, first.tanh()], dim=1)), batch)
+
+
+def network(convolution: str, readout: str = "nodes") -> Net:
+    torch.manual_seed(0)
+    net = Net(convolution, readout).eval()
+    randomise(net)
+    return net
+
+
+def operator(convolution: str, edge_index: Tensor, nodes: int) -> Any:  # noqa: ANN401
+    """What a convolution is given of the edges."""
+    if not convolution.startswith("own"):
+        return edge_index
+    normalised = NormalizedAdjacency(edge_index, nodes)
+    return normalised.matrix if convolution == "own gcn" else NormalizedAdjacency(edge_index, nodes, self_loops=False).sum
+
+
+@torch.no_grad()
+def assert_equal(compiled: nn.Module, module: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
+    expected = module(*arguments)
+    largest = expected.nan_to_num().abs().max() if expected.numel() else 0.0
+    for _ in range(3):
+        torch.testing.assert_close(
+            compiled(*arguments), expected, rtol=1e-5, atol=1e-5 * float(largest), equal_nan=True
+        )
+
+
+def of(compiled: Any) -> Deduplication:  # noqa: ANN401
+    return compiled._fused.deduplication
+
+
+# Few different features, so that rows are equal, and those whose bytes say more or less than they are.
+FEATURE = st.sampled_from([0.0, -0.0, 1.0, float("nan")])
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Features, edges with equal ones and loops, the graph of each node and a weight of each edge."""
+    nodes = draw(st.integers(1, 9))
+    node = st.integers(0, nodes - 1)
+    pairs = draw(st.lists(st.tuples(node, node), max_size=20))
+    features = draw(st.lists(FEATURE, min_size=nodes, max_size=nodes))
+    weights = draw(st.lists(st.sampled_from([0.5, 1.0]), min_size=len(pairs), max_size=len(pairs)))
+    batch = draw(st.lists(st.integers(0, GRAPHS - 1), min_size=nodes, max_size=nodes))
+    x = torch.tensor(features)[:, None].expand(-1, CHANNELS).contiguous()
+    edges = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous()
+    return x, edges, torch.tensor(batch).sort().values, torch.tensor(weights)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_every_convolution_and_readout_gives_what_it_gives(convolution: str, readout: str) -> None:
+    net = network(convolution, readout)
+
+    @settings(max_examples=12, deadline=None)
+    @given(graphs(), st.integers(1, 3))
+    def holds(graph: tuple[Tensor, Tensor, Tensor, Tensor], copies: int) -> None:
+        x, edges, batch, weight = graph
+        nodes = len(x)
+        edges = torch.cat([edges + number * nodes for number in range(copies)], dim=1)
+        x, batch = x.repeat(copies, 1), batch.repeat(copies)
+        arguments = (x, operator(convolution, edges, len(x)), batch)
+        if convolution in WEIGHED:
+            arguments = (*arguments, weight.repeat(copies))
+        compiled = compile(net, arguments, deduplicate=True)
+        assert_equal(compiled, net, *arguments)
+        state = of(compiled).last
+        assert state is not None
+        assert state.prepared is not None
+        assert max(state.colours) <= nodes
+        assert len(state.colours) == 1 + sum(getattr(layer, "K", 1) for layer in (net.first, net.second))
+
+    holds()
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_a_compiled_module_takes_every_odd_graph_after_its_example(convolution: str) -> None:
+    net, compiled = network(convolution), None
+    for nodes, edges in ODD_GRAPHS.values():
+        x = torch.randint(0, 2, (nodes, CHANNELS)).float()
+        arguments = (x, operator(convolution, edges, nodes), torch.zeros(nodes, dtype=torch.int64))
+        compiled = compiled or compile(net, arguments, deduplicate=True)
+        assert_equal(compiled, net, *arguments)
+    assert compiled is not None
+    empty = (torch.zeros(0, CHANNELS), operator(convolution, torch.zeros(2, 0, dtype=torch.int64), 0))
+    assert_equal(compiled, net, *empty, torch.zeros(0, dtype=torch.int64))
