@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gnn.errors import SettingError
+
 
 @dataclass(frozen=True, eq=False)
 class CsrMatrix:
@@ -41,6 +43,19 @@ class CsrMatrix:
         row = self.row
         order = torch.argsort(self.column * self.shape[0] + row, stable=True)
         return _pointer(self.column, self.shape[1]), row[order], order
+
+    @cached_property
+    def compact(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Row pointer and columns as int32, and values, as kernels read them without looking.
+
+        Raises `SettingError` for an entry outside the matrix.
+        """
+        pointer, column = self.row_pointer, self.column
+        entries = len(column)
+        outside = entries and not 0 <= int(column.min()) <= int(column.max()) < self.shape[1]
+        if outside or int(pointer[0]) or int(pointer[-1]) != entries or bool((pointer.diff() < 0).any()):
+            raise SettingError(f"a matrix {self.shape} has entries outside of it; give columns below {self.shape[1]}")
+        return pointer.to(torch.int32), column.to(torch.int32), self.value.contiguous()
 
     def with_value(self, value: Tensor) -> "CsrMatrix":
         """The same pattern with other values [nonzeros]; both share one transposition, computed once."""

@@ -23,7 +23,7 @@ FEWEST_ROWS = 256
 
 @dataclass
 class _State:
-    """What is known of a graph: how often it was seen, what its steps read, how many rows differ by depth, or why not."""
+    """What is known of a graph: how often it came, what its steps read, how many rows differ by depth, or why not."""
 
     calls: int = 0
     looked: bool = False
@@ -55,7 +55,7 @@ class Deduplication(Kernel):
         self._cache = GraphCache()
         self.last: _State | None = None
 
-    def prepared(self, *arguments: Any, **keywords: Any) -> list[Any] | None:
+    def prepared(self, *arguments: Any, **keywords: Any) -> list[Any] | None:  # noqa: ANN401
         """What the steps of a call read of its graph, None where it runs without."""
         given = self._lookups.run(*arguments, **keywords)
         if len(given[self._entering[0]]) < (1 if self._always else FEWEST_ROWS):

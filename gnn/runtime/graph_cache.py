@@ -17,9 +17,9 @@ class GraphCache:
     """Values that were made of graphs, each found again by the identity of the tensors or matrices it was made of.
 
     A tensor that was changed in place is another one: its version tells, and its address where `.data` was replaced;
-    changes that PyTorch does not count, such as those through NumPy, go unnoticed. What was made of an inference
-    tensor, which has no version, is made anew each time. A `CsrMatrix` is frozen. Nothing here keeps a graph alive,
-    and what was made of it goes when it does.
+    changes that PyTorch does not count, such as those through NumPy, go unnoticed. An inference tensor has no version,
+    so that its numbers are compared. A `CsrMatrix` is frozen. Nothing here keeps a graph alive, and what was made of it
+    goes when it does.
     """
 
     def __init__(self) -> None:
@@ -37,19 +37,16 @@ class GraphCache:
         found = self._kept.get(place)
         if found is not None and type(graph[0]) is CsrMatrix and len(graph) == 1 and found[0][0]() is graph[0]:
             return found[2]
-        stamps = [_stamp(part) for part in graph]
-        if found is not None and stamps == found[1]:
+        if found is not None and len(found[1]) == len(graph) and all(map(_is_as_it_was, graph, found[1])):
             # An address may be another object's by now; a weak reference to the first one tells.
             for kept, part in zip(found[0], graph, strict=True):
                 if kept() is not part:
                     break
             else:
                 return found[2]
-        if None in stamps:
-            return make()
         # What is made in inference mode could not be used outside of it.
         with torch.inference_mode(mode=False), torch.no_grad():
-            made = make()
+            stamps, made = [_stamp(part) for part in graph], make()
         first = ref(graph[0], lambda _: self._kept.pop(place, None))
         self._kept[place] = ((first, *map(ref, graph[1:])), stamps, made)
         return made
@@ -59,7 +56,13 @@ def _stamp(part: Tensor | CsrMatrix) -> object:
     if type(part) is CsrMatrix:
         return 0
     tensor = cast(Tensor, part)
-    return None if tensor.is_inference() else (tensor._version, tensor.data_ptr())
+    return tensor.clone() if tensor.is_inference() else (tensor._version, tensor.data_ptr())
+
+
+def _is_as_it_was(part: Tensor | CsrMatrix, stamp: Any) -> bool:  # noqa: ANN401
+    if isinstance(stamp, Tensor):
+        return isinstance(part, Tensor) and torch.equal(part, stamp)
+    return (type(part) is CsrMatrix or not cast(Tensor, part).is_inference()) and _stamp(part) == stamp
 
 
 STRUCTURE = GraphCache()

@@ -1,15 +1,18 @@
 """The kernels that layers are lowered to; each takes the place of a layer's forward in a copy of its model."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.errors import SettingError
-from gnn.layers import CsrMatrix, NormalizedAdjacency, bag_sum
+from gnn.layers import CsrMatrix, NormalizedAdjacency
 from gnn.layers.rules import lower
+from gnn.native import NOTHING, Activation, PackedWeight, ProductChain, transform
+from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
 
 # Where a lowered layer has its kernel.
@@ -20,36 +23,58 @@ class Kernel(nn.Module):
     """What computes a layer instead of its own forward, called as that is.
 
     `name` is what `explain` says. A kernel that is `entered` is made of layers and kernels, and a trace looks inside.
+    One that can do an `activation` to its result before it is written has it; None stands for one that cannot.
     """
 
     name: ClassVar[str]
     entered: ClassVar[bool] = False
+    activation: Activation | None = None
+
+    def activated(self, activation: Activation) -> "Kernel | None":
+        """The same kernel with an activation of what it gives, None where that cannot be."""
+        if self.activation != NOTHING:
+            return None
+        other = copy.copy(self)
+        vars(other)["_modules"] = dict(self._modules)
+        other.activation = activation
+        return other
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
+        if "_packed" in vars(self):
+            self._packed = PackedWeight(self.weight)
         return super()._apply(fn, recurse)
 
 
 class Affine(Kernel):
-    """x W + b as one product with a transposed weight. Shapes: x [..., in], weight [in, out], bias [out] or None."""
+    """activation(x W + b) as one product. Shapes: x [..., in], weight [in, out], bias [out] or None."""
 
     name = "one product with bias"
+
+    activation: Activation = NOTHING
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self._packed = PackedWeight(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Transform the last axis."""
-        if features.dim() != 2 or self.bias is None:
-            return functional.linear(features, self.weight.t(), self.bias)
-        return torch.addmm(self.bias, features, self.weight)
+        if features.dim() != 2:
+            return self.activation.in_place(functional.linear(features, self.weight.t(), self.bias))
+        return self._packed.product(features, self.bias, self.activation)
+
+    def of_rows(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
+        """activation(x W + base), for rows [rows, in] and a base [out] or [rows, out]."""
+        return self._packed.product(features, base, activation)
 
     def after(self, scale: Tensor, shift: Tensor) -> "Affine":
         """The same of x scale + shift."""
         base = shift @ self.weight
-        return Affine(scale[:, None] * self.weight, base if self.bias is None else base + self.bias)
+        affine = Affine(scale[:, None] * self.weight, base if self.bias is None else base + self.bias)
+        affine.activation = self.activation
+        return affine
 
 
 def product_of(linear: nn.Module, *, bias: bool = True) -> Affine:
@@ -83,6 +108,20 @@ class ScaleShift(Kernel):
         return torch.addcmul(self.shift, features, self.scale)
 
 
+class Transform(Kernel):
+    """A function of every number."""
+
+    name = "one pass"
+
+    def __init__(self, function: Activation) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Compute it."""
+        return transform(values, self._function)
+
+
 class Product(Kernel):
     """operator @ (x W) + b: an embedding bag and a dense product, in the order that moves less.
 
@@ -94,12 +133,15 @@ class Product(Kernel):
 
     name = "embedding bag and one product"
 
+    activation: Activation = NOTHING
+
     def __init__(self, weight: Tensor, bias: Tensor | None, *, tables: int = 1, shift: Tensor | None = None) -> None:
         super().__init__()
         self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
+        self._packed = PackedWeight(self.weight)
         self.tables, self.out = tables, weight.shape[1] // tables
         # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
-        self._aggregates_first = tables == 1 and len(weight) < 2 * self.out
+        self.aggregates_first = tables == 1 and len(weight) < 2 * self.out
         self._words, self._drops = len(weight), False
         self._used: Tensor | None = None
         self._table = self.weight
@@ -110,16 +152,21 @@ class Product(Kernel):
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if matrix is None:
             return self._by_operator(features, operator)
-        base = self._base(matrix)
-        if self._aggregates_first and not isinstance(features, CsrMatrix):
-            total = bag(matrix, features)
-            return total @ self.weight if base is None else torch.addmm(base, total, self.weight)
+        return self.apply(features, matrix, self._base(matrix), self.activation)
+
+    def apply(
+        self, features: Tensor | CsrMatrix, matrix: CsrMatrix, base: Tensor | None, activation: Activation
+    ) -> Tensor:
+        """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
+        if self.aggregates_first and not isinstance(features, CsrMatrix):
+            return self._packed.product(aggregate_matrix(matrix, features), base, activation)
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
-        out = bag(matrix, self._projected(features))
-        return out if base is None else out.add_(base)
+        return aggregate_matrix(matrix, self._projected(features), base, activation)
 
     def _projected(self, features: Tensor | CsrMatrix) -> Tensor:
-        projected = self._of_words(features) if isinstance(features, CsrMatrix) else features @ self.weight
+        projected = (
+            self._of_words(features) if isinstance(features, CsrMatrix) else self._packed.product(features, None)
+        )
         return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
@@ -127,23 +174,22 @@ class Product(Kernel):
         if self.tables > 1:
             projected = projected.reshape(-1, self.out)
         out = operator @ (projected if self.shift is None else projected + self.shift)
-        return out if self.bias is None else out + self.bias
-
-    @property
-    def projects_first(self) -> bool:
-        """Whether a dense x is projected before it is aggregated."""
-        return not self._aggregates_first
+        return self.activation.in_place(out if self.bias is None else out + self.bias)
 
     def after(self, scale: Tensor, shift: Tensor) -> "Product":
         """The same of x scale + shift, for a product without a shift and with one table."""
-        return Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)
+        product = Product(scale[:, None] * self.weight, self.bias, shift=shift @ self.weight)
+        product.activation = self.activation
+        return product
 
     def _base(self, matrix: CsrMatrix) -> Tensor | None:
         shift = self.shift
         return self.bias if shift is None else self._cache.get("base", lambda: self._shifted(matrix, shift), matrix)
 
     def _shifted(self, matrix: CsrMatrix, shift: Tensor) -> Tensor:
-        row_sums = bag(matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype))
+        row_sums = aggregate_matrix(
+            matrix, torch.ones(matrix.shape[1], 1, device=matrix.value.device, dtype=matrix.value.dtype)
+        )
         base = row_sums * shift
         return base if self.bias is None else base + self.bias
 
@@ -157,7 +203,51 @@ class Product(Kernel):
         if self._drops:
             whole, used = features, self._used
             features = self._cache.get("words", lambda: whole.keep_columns(used), whole)
-        return bag_sum(features.row_pointer, features.column, features.value, self._table)
+        return aggregate_matrix(features, self._table)
+
+
+class Chain(Kernel):
+    """Products one after the other, the first of which may be of what an operator sums up."""
+
+    name = "aggregation and products in one"
+
+    def __init__(self, parts: Sequence[Affine | Product]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        self._parts = list(parts)
+        self.activation = parts[-1].activation
+        self._chain = self._made()
+
+    def _made(self) -> ProductChain:
+        return ProductChain([part._packed for part in self._parts], [part.activation for part in self._parts])
+
+    def forward(self, features: Tensor | CsrMatrix, operator: Any = None) -> Tensor:  # noqa: ANN401
+        """Sum up where there is an operator, then transform."""
+        matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
+        if isinstance(features, CsrMatrix) or features.dim() != 2 or (matrix is None and operator is not None):
+            return self._apart(features, operator)
+        bases = [part.bias if isinstance(part, Affine) else part._base(cast(CsrMatrix, matrix)) for part in self._parts]
+        return self._chain(features, matrix, bases)
+
+    def _apart(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
+        first, *others = self._parts
+        if isinstance(first, Product):
+            out = first(features, operator)
+        else:
+            out = first(features if operator is None else operator @ features)
+        for part in others:
+            out = part(out)
+        return out
+
+    def activated(self, activation: Activation) -> "Chain | None":
+        """The same with an activation of what it gives."""
+        last = self._parts[-1].activated(activation)
+        return None if last is None else Chain([*self._parts[:-1], cast(Affine | Product, last)])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
+        moved = super()._apply(fn, recurse)
+        self._chain = self._made()
+        return moved
 
 
 def matrix_of(operator: object) -> CsrMatrix | None:
@@ -167,17 +257,10 @@ def matrix_of(operator: object) -> CsrMatrix | None:
     return operator.matrix if type(operator) is NormalizedAdjacency else None
 
 
-def bag(matrix: CsrMatrix, table: Tensor) -> Tensor:
-    """matrix @ table as an embedding bag without a gradient of the matrix; the table must have a row per column."""
-    if table.shape[0] != matrix.shape[1]:
-        raise SettingError(f"the graph has {matrix.shape[1]} nodes, the features are of {len(table)}")
-    return bag_sum(matrix.row_pointer, matrix.column, matrix.value, table)
-
-
 def aggregate(operator: Any, features: Tensor) -> Tensor:  # noqa: ANN401  (whatever multiplies)
     """operator @ features."""
     matrix = matrix_of(operator)
-    return operator @ features if matrix is None else bag(matrix, features)
+    return operator @ features if matrix is None else aggregate_matrix(matrix, features)
 
 
 def plus_own_row(operator: CsrMatrix) -> CsrMatrix:

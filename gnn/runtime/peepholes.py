@@ -5,7 +5,6 @@ import operator
 import sys
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,21 +13,17 @@ from torch.nn import functional
 
 from gnn.errors import SettingError
 from gnn.layers.readout import max_readout, mean_matrix
+from gnn.native import Activation
 from gnn.runtime.deduplication import Deduplication, deduplicated
-from gnn.runtime.graph_cache import STRUCTURE
-from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, aggregate, plus_own_row
+from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
+from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 from gnn.runtime.steps import Steps
 
 TOLERANCE = 1e-5
 # Where a compiled module has its fused trace.
 FUSED = "_fused"
-POOLS = ("global_add_pool", "global_max_pool", "global_mean_pool")
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
-IN_PLACE: dict[Any, Callable[..., Tensor]] = {
-    torch.relu: functional.relu_,
-    functional.relu: functional.relu_,
-    functional.elu: functional.elu_,
-}
+ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 # The values of a call that a trace may depend on; of all others it depends on the type alone.
 CONSTANTS = (type(None), bool, int, float, str)
 
@@ -117,8 +112,17 @@ class _Tracer(fx.Tracer):
 
     def __init__(self) -> None:
         pools = getattr(sys.modules.get("torch_geometric.nn"), "__dict__", {})
-        whole = [max_readout, mean_matrix, aggregate, plus_own_row, *(pools[name] for name in POOLS if name in pools)]
+        whole = [
+            max_readout,
+            mean_matrix,
+            aggregate,
+            plus_own_row,
+            *(pools[name] for name in READOUTS if name in pools),
+        ]
         super().__init__(autowrap_functions=tuple(whole))
+        if pools:
+            # Some call them by the module's name.
+            self._autowrap_search.append(sys.modules["torch_geometric.nn"])
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a call of the module is one step of the trace."""
@@ -146,26 +150,6 @@ def _traced(
     return fx.GraphModule(compiled, graph)
 
 
-class MaximumFirst(Kernel):
-    """The maximum over each graph's nodes before bias and activation, which are increasing; 0 for an empty graph."""
-
-    name = "maximum over nodes before bias and activation"
-
-    def __init__(self, readout: Callable[..., Tensor], bias: Tensor, activation: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.bias, self.readout, self._activation = bias, readout, activation
-
-    def forward(self, features: Tensor, graph_of_node: Tensor, *size: Any) -> Tensor:  # noqa: ANN401
-        """Rows of nodes without bias [nodes, channels] -> [graphs, channels]."""
-        out = self._activation(self.readout(features, graph_of_node, *size).add_(self.bias))
-        empty = STRUCTURE.get(("empty", len(out)), lambda: _absent(graph_of_node, len(out)), graph_of_node)
-        return out.index_fill_(0, empty, 0) if len(empty) else out
-
-
-def _absent(graph_of_node: Tensor, graphs: int) -> Tensor:
-    return (torch.bincount(graph_of_node, minlength=graphs) == 0).nonzero()[:, 0]
-
-
 class _Rewriting:
     """The peepholes, one method each; a method says whether it changed what is at a node."""
 
@@ -180,7 +164,10 @@ class _Rewriting:
             "sum and product in one": self._product_of_sum,
             "normalisation in the next product": self._normalisation,
             "maximum before bias and activation": self._maximum,
-            "activation in place": self._in_place,
+            "readout by a matrix": self._readout,
+            "activation in its product": self._activated,
+            "function of numbers": self._function,
+            "products in one": self._chain,
         }.items():
             done[what] += sum(peephole(node) for node in list(self.graph.nodes))
             self.graph.eliminate_dead_code()
@@ -221,27 +208,57 @@ class _Rewriting:
         readout, activated = self._computed(node), self._only_read_by(node)
         activation = self._activation(activated) if activated is not None else None
         product = self._only_read_by(activated) if activated is not None else None
-        if not (readout is max_readout or getattr(readout, "__name__", "") == "global_max_pool"):
+        if READOUTS.get(getattr(readout, "__name__", "")) != "max" or activation is None or product is None:
             return False
-        if activation is None or product is None or node.kwargs or not isinstance(node.args[1], fx.Node):
+        if node.kwargs or len(node.args) < 2 or not isinstance(node.args[1], fx.Node):
             return False
         kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
         features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
-        function, settings = activation
-        late = MaximumFirst(cast(Any, readout), kernel.bias, partial(function, **settings))
-        self._replace(node, late, features, *node.args[1:])
+        self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
-    def _in_place(self, node: fx.Node) -> bool:
-        """What a product has just made is nobody else's."""
-        activation, product = self._activation(node), self._only_read_by(node)
-        if activation is None or product is None or not isinstance(self._computed(product), Affine | Product):
+    def _readout(self, node: fx.Node) -> bool:
+        """A readout by a matrix, which is made once for an assignment of nodes to graphs."""
+        readout = self._computed(node)
+        if getattr(readout, "__name__", "") not in READOUTS or set(node.kwargs) - {"size"} or len(node.args) < 2:
             return False
-        with self.graph.inserting_before(node):
-            node.replace_all_uses_with(self.graph.call_function(activation[0], (product,), activation[1]))
-        self.graph.erase_node(node)
+        self._replace(node, Readout(readout), *node.args, *node.kwargs.values())
+        return True
+
+    def _activated(self, node: fx.Node) -> bool:
+        """An activation is done by the kernel that gives what it is of, before that is written."""
+        activation, product = self._activation(node), self._only_read_by(node)
+        kernel = self._computed(product) if product is not None else None
+        if product is None or activation is None or not isinstance(kernel, Kernel):
+            return False
+        if (activated := kernel.activated(activation)) is None:
+            return False
+        self._replace(node, activated, *product.args)
+        self.graph.erase_node(product)
+        return True
+
+    def _chain(self, node: fx.Node) -> bool:
+        """Products whose rows nobody else reads, one after the other for some rows at a time."""
+        kernel, product = self._computed(node), self._only_read_by(node)
+        before = self._computed(product) if product is not None else None
+        if type(kernel) is not Affine or product is None:
+            return False
+        if type(before) not in (Affine, Chain) and not (type(before) is Product and before.aggregates_first):
+            return False
+        parts = list(before.parts) if isinstance(before, Chain) else [before]
+        self._replace(node, Chain([*parts, kernel]), *product.args)
+        self.graph.erase_node(product)
+        return True
+
+    def _function(self, node: fx.Node) -> bool:
+        """A function of single numbers that nothing before it could take."""
+        function = Activation("asinh") if self._computed(node) is torch.asinh else self._activation(node)
+        # PyTorch's own ReLU is as fast.
+        if function is None or function.name == "relu" or len(node.all_input_nodes) != 1:
+            return False
+        self._replace(node, Transform(function), node.args[0])
         return True
 
     def _computed(self, node: fx.Node) -> Any:  # noqa: ANN401
@@ -253,19 +270,19 @@ class _Rewriting:
         layer = self.module.get_submodule(cast(str, node.target))
         return layer._modules.get(KERNEL, layer)
 
-    def _activation(self, node: fx.Node) -> tuple[Callable[..., Tensor], dict[str, Any]] | None:
-        """How a node's ReLU or ELU is done in place and with which settings, None where it is neither."""
+    def _activation(self, node: fx.Node) -> Activation | None:
+        """A node's ReLU or ELU, None where it is neither."""
         computed = self._computed(node)
         if isinstance(computed, nn.ELU):
-            return (functional.elu_, {"alpha": computed.alpha}) if computed.alpha > 0 else None
+            return Activation("elu", computed.alpha) if computed.alpha > 0 else None
         if isinstance(computed, nn.ReLU) or (node.op == "call_method" and node.target == "relu"):
-            return functional.relu_, {}
-        if computed not in IN_PLACE or len(node.args) != 1:
+            return Activation("relu")
+        if computed not in ACTIVATIONS or len(node.args) != 1:
             return None
         alpha = node.kwargs.get("alpha", 1.0)
         if not isinstance(alpha, float | int) or alpha <= 0:
             return None
-        return IN_PLACE[computed], {"alpha": alpha} if computed is functional.elu else {}
+        return Activation(ACTIVATIONS[computed], alpha)
 
     def _only_read_by(self, node: fx.Node) -> fx.Node | None:
         """What makes a node's first argument, where nobody else reads that."""

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
-from gnn.runtime.colours import Colours, equal_rows, quotient, refine
+from gnn.runtime.colours import Colours, equal_rows, merged, quotient, refine
 from gnn.runtime.kernels import matrix_of
 from gnn.runtime.pyg_layers import Convolution, Hop
+from gnn.runtime.readouts import Readout
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Readout:
+class OperatorOut:
     """An operator whose rows are no rows of nodes."""
 
     source: Source
@@ -138,48 +139,23 @@ class Readout:
     def make(self, graph: Coloured) -> CsrMatrix:
         """The operator with a column per colour."""
         matrix = self.source.matrix(graph.given, graph.rows)
-        return quotient(matrix, None, graph.colours[self.depth], self.source.tables)
+        return merged(quotient(matrix, None, graph.colours[self.depth], self.source.tables))
 
 
 @dataclass(frozen=True)
-class OfGraphs:
-    """The different colours of each graph, and the graph of each of these."""
+class ReadoutMatrix:
+    """What a readout makes of the graph of each node; the number of graphs is given, or in `size`."""
 
+    readout: Readout
     index: int
     depth: int
-
-    def make(self, graph: Coloured) -> tuple[Tensor, Tensor]:
-        """Two indices that belong together, by graph and colour."""
-        index, colours = _index(graph, self.index), graph.colours[self.depth]
-        pair = torch.unique(index * len(colours) + colours.of_row)
-        return pair % len(colours), pair.div(len(colours), rounding_mode="floor")
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The matrix of a sum or mean over each graph's nodes; `size` is a number of graphs, None for the last one's."""
-
-    index: int
-    depth: int
-    mean: bool
     size: int | None = None
     size_place: int | None = None
 
     def make(self, graph: Coloured) -> CsrMatrix:
-        """(graphs, colours)."""
-        index = _index(graph, self.index)
+        """The matrix (graphs, colours)."""
         size = self.size if self.size_place is None else graph.given[self.size_place]
-        graphs = int(index.max()) + 1 if size is None else size
-        value = torch.ones(len(index))
-        if self.mean:
-            value = value / torch.bincount(index, minlength=graphs)[index]
-        return CsrMatrix.from_coordinates(
-            index, graph.colours[self.depth].of_row, value, (graphs, len(graph.colours[self.depth]))
-        )
-
-
-def _index(graph: Coloured, place: int) -> Tensor:
-    index = graph.given[place]
-    if not isinstance(index, Tensor) or index.dtype is not torch.int64 or index.shape != (graph.rows,):
-        raise SettingError("the graph of each node is of another kind or size than in the example")
-    return index
+        matrix = self.readout.matrix(torch.empty(graph.rows, 0), graph.given[self.index], size)
+        if matrix is None:
+            raise SettingError("the nodes are assigned to graphs in another way than in the example")
+        return merged(quotient(matrix, None, graph.colours[self.depth]))

@@ -10,8 +10,9 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
+from gnn.native import NOTHING, Activation, aggregate, maximum
 from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
-from gnn.runtime.kernels import Kernel, Product, bag, product_of, require_numbers
+from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
@@ -37,7 +38,8 @@ class Convolution(Kernel):
     """
 
     name = "embedding bags and products"
-    hops: int = 1
+    activation: Activation = NOTHING
+    hops = 1
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
         super().__init__()
@@ -61,6 +63,10 @@ class Convolution(Kernel):
             and (weight is None or (_is_plain(weight, torch.float32, 1) and not _learns(weight)))
             and (weight is None or len(weight) == edges.shape[1])
         )
+
+    def own(self, *arguments: Any) -> Tensor:  # noqa: ANN401
+        """What the layer's own forward gives."""
+        return self.activation.in_place(self._own(*arguments))
 
     def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
         """The matrix of every hop, (nodes, nodes), made once per graph."""
@@ -121,10 +127,10 @@ class Gcn(Convolution):
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
         """Normalise once per graph, then one product."""
         if not self.knows(x, x, edge_index, edge_weight):
-            return self._own(x, edge_index, edge_weight)
+            return self.own(x, edge_index, edge_weight)
         if self.cached:
             self._first = self._first or self.operator(len(x), edge_index, edge_weight)
-        return self.product(x, self._first or self.operator(len(x), edge_index, edge_weight))
+        return self.over(x, Hop(self._first or self.operator(len(x), edge_index, edge_weight)))
 
     def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
         """The normalised adjacency."""
@@ -135,7 +141,7 @@ class Gcn(Convolution):
 
     def over(self, x: Tensor, *hops: Hop) -> Tensor:
         """One product."""
-        return self.product(x, hops[0].matrix)
+        return self.product.apply(x, hops[0].matrix, self.product.bias, self.activation)
 
 
 lower.register(f"{CONVOLUTIONS}gcn_conv.GCNConv")(Gcn)
@@ -146,9 +152,9 @@ class Neighbours(Convolution):
 
     def __init__(self, layer: Any, of_neighbours: Any, of_root: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum", "mean", "max")
-        self.largest = product_of(of_neighbours)
-        self.product = Product(self.largest.weight, self.largest.bias)
-        self.root = None if of_root is None else product_of(of_root, bias=False).weight
+        linear = product_of(of_neighbours)
+        self.largest, self.product = linear, Product(linear.weight, linear.bias)
+        self.root = None if of_root is None else Affine(product_of(of_root, bias=False).weight, linear.bias)
 
     def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
         """The sum, mean or pattern of the edges."""
@@ -160,8 +166,10 @@ class Neighbours(Convolution):
 
     def convolve(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix) -> Tensor:
         """Aggregate, project and add the node's own."""
-        out = self.largest(maximum(matrix, sources)) if self.aggregation == "max" else self.product(sources, matrix)
-        return out if self.root is None else torch.addmm(out, targets, self.root)
+        base = self.product.bias if self.root is None else self.root(targets)
+        if self.aggregation == "max":
+            return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
+        return self.product.apply(sources, matrix, base, self.activation)
 
 
 class Sage(Neighbours):
@@ -176,7 +184,7 @@ class Sage(Neighbours):
         """Project, convolve, normalise."""
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         if size is not None or targets is None or not self.knows(sources, targets, edge_index, None):
-            return self._own(x, edge_index, size)
+            return self.own(x, edge_index, size)
         return self.convolve(sources, targets, self.matrix(edge_index, None, (len(targets), len(sources))))
 
     def convolve(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix) -> Tensor:
@@ -185,6 +193,10 @@ class Sage(Neighbours):
             sources = functional.relu(self.project(sources))
         out = super().convolve(sources, targets, matrix)
         return functional.normalize(out, p=2.0, dim=-1) if self.normalize else out
+
+    def activated(self, activation: Activation) -> Kernel | None:
+        """The same with an activation, None where it normalises last."""
+        return None if self.normalize else super().activated(activation)
 
 
 lower.register(f"{CONVOLUTIONS}sage_conv.SAGEConv")(Sage)
@@ -201,7 +213,7 @@ class Graph(Neighbours):
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         weighs = self.aggregation == "max" and edge_weight is not None
         if size is not None or targets is None or weighs or not self.knows(sources, targets, edge_index, edge_weight):
-            return self._own(x, edge_index, edge_weight, size)
+            return self.own(x, edge_index, edge_weight, size)
         return self.convolve(sources, targets, self.matrix(edge_index, edge_weight, (len(targets), len(sources))))
 
 
@@ -220,7 +232,7 @@ class Gin(Convolution):
     def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
         """Add up, then transform."""
         if size is not None or not self.knows(x, x, edge_index, None):
-            return self._own(x, edge_index, size)
+            return self.own(x, edge_index, size)
         return self.over(x, Hop(self.operator(len(x), edge_index)))
 
     def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
@@ -229,14 +241,14 @@ class Gin(Convolution):
 
     def over(self, x: Tensor, *hops: Hop) -> Tensor:
         """Add up, then transform."""
-        return self.nn(bag(hops[0].matrix, x))
+        return self.activation.in_place(self.nn(aggregate(hops[0].matrix, x)))
 
 
 lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
 
 
 class Hops(Convolution):
-    """TAGConv, whose `weights` are of 0, 1, ... hops, or SGConv, which has one, of the last hop."""
+    """TAGConv, whose `products` are of 0, 1, ... hops, or SGConv, which has one, of the last hop."""
 
     def __init__(self, layer: Any) -> None:  # noqa: ANN401
         super().__init__(layer, "sum", "mean")
@@ -244,7 +256,7 @@ class Hops(Convolution):
             raise SettingError("it is cached, so that it answers for its first input whatever it is given")
         several = hasattr(layer, "lins")
         products = [product_of(lin, bias=not several) for lin in (layer.lins if several else [layer.lin])]
-        self.weights = [product.weight for product in products]
+        self.products = nn.ModuleList(Affine(product.weight, None) for product in products)
         bias = layer.bias if several else products[0].bias
         self.bias = None if bias is None else bias.detach()
         self.hops, self.normalize = layer.K, getattr(layer, "normalize", True)
@@ -253,7 +265,7 @@ class Hops(Convolution):
     def forward(self, x: Any, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:  # noqa: ANN401
         """One embedding bag per hop."""
         if not self.knows(x, x, edge_index, edge_weight):
-            return self._own(x, edge_index, edge_weight)
+            return self.own(x, edge_index, edge_weight)
         return self.over(x, *[Hop(self.operator(len(x), edge_index, edge_weight))] * self.hops)
 
     def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
@@ -265,22 +277,16 @@ class Hops(Convolution):
 
     def over(self, x: Tensor, *hops: Hop) -> Tensor:
         """One aggregation per hop; what was read before goes along to the rows of the next hop."""
-        first, *others = self.weights
-        out = x @ first if others else None
-        for number, hop in enumerate(hops):
-            x = bag(hop.matrix, x)
-            out = None if out is None else torch.addmm(hop.own(out), x, others[number])
-        out = x @ first if out is None else out
-        return out if self.bias is None else out + self.bias
+        out, unread = self.bias, len(hops) + 1 - len(self.products)
+        for level in range(len(hops) + 1):
+            if level:
+                x = aggregate(hops[level - 1].matrix, x)
+            if level > unread:
+                out = hops[level - 1].own(cast(Tensor, out))
+            if level >= unread:
+                last = self.activation if level == len(hops) else NOTHING
+                out = self.products[level - unread].of_rows(x, out, last)
+        return cast(Tensor, out)
 
 
 lower.register(f"{CONVOLUTIONS}tag_conv.TAGConv", f"{CONVOLUTIONS}sg_conv.SGConv")(Hops)
-
-
-def maximum(matrix: CsrMatrix, table: Tensor) -> Tensor:
-    """The largest value of each channel over the rows of a table that a row of the matrix has, 0 where it has none."""
-    if len(table) != matrix.shape[1]:
-        raise SettingError(f"the graph has {matrix.shape[1]} nodes, the features are of {len(table)}")
-    return functional.embedding_bag(
-        matrix.column, table.contiguous(), matrix.row_pointer, mode="max", include_last_offset=True
-    )

@@ -8,7 +8,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from gnn.layers.rules import full_name
-from gnn.runtime.kernels import KERNEL, Affine, ScaleShift
+from gnn.runtime.kernels import KERNEL, Affine, Chain, ScaleShift, Transform
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SELU, nn.CELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid),
@@ -52,8 +52,10 @@ def is_row_wise(node: fx.Node, computed: Any) -> bool:  # noqa: ANN401
 def row_wise_module(module: nn.Module) -> bool:
     """Whether a module, with all that is in it, treats every row alone."""
     module = cast(nn.Module, module._modules.get(KERNEL, module))
-    if isinstance(module, Affine | ScaleShift) or type(module) in ACTIVATIONS:
+    if isinstance(module, Affine | ScaleShift | Transform) or type(module) in ACTIVATIONS:
         return True
+    if isinstance(module, Chain):
+        return all(isinstance(part, Affine) for part in module.parts)
     if isinstance(module, nn.Dropout):
         return not module.training
     if isinstance(module, nn.LayerNorm):

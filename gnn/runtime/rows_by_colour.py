@@ -1,4 +1,4 @@
-"""A trace rewritten so that its steps compute a row per colour of nodes: what each step may be given, and what it gives."""
+"""A trace rewritten so that its steps compute a row per colour of nodes."""
 
 import inspect
 import operator
@@ -9,20 +9,19 @@ import torch
 from torch import Tensor, fx, nn
 
 from gnn.errors import SettingError
-from gnn.layers.readout import max_readout
-from gnn.runtime.kernels import KERNEL, Kernel, Product, aggregate, matrix_of, plus_own_row
+from gnn.runtime.kernels import KERNEL, Chain, Kernel, Product, aggregate, matrix_of, plus_own_row
 from gnn.runtime.prepared_rows import (
     GivenRows,
     HopOperator,
     Numbers,
-    OfGraphs,
     Operator,
-    Pool,
-    Readout,
+    OperatorOut,
+    ReadoutMatrix,
     Request,
     Source,
 )
 from gnn.runtime.pyg_layers import Convolution, Gcn, Gin
+from gnn.runtime.readouts import Readout
 from gnn.runtime.row_wise import changes_in_place, is_row_wise, row_wise_module
 from gnn.runtime.steps import attribute
 
@@ -32,18 +31,15 @@ LOOKUPS = (getattr, operator.getitem, plus_own_row)
 GIVEN, SHARED, WHOLE = "given", "shared", "whole"
 
 
-class OverHops(Kernel):
-    """A convolution over operators of colours."""
+class Over(Kernel):
+    """A convolution or readout over what was prepared for it."""
 
-    name = "a convolution of colours"
+    name = "over colours"
 
-    def __init__(self, convolution: Convolution) -> None:
+    def __init__(self, kernel: Convolution | Readout) -> None:
         super().__init__()
-        self.convolution = convolution
-
-    def forward(self, x: Tensor, *hops: Any) -> Tensor:  # noqa: ANN401
-        """Convolve rows of colours."""
-        return self.convolution.over(x, *hops)
+        self.kernel = kernel
+        self.forward = kernel.over
 
 
 class _Example(fx.Interpreter):
@@ -123,12 +119,13 @@ class RowsByColour:
 
     def _step(self, node: fx.Node) -> int | str:
         computed = self._computed(node)
-        if node.op == "placeholder" or node.op == "get_attr":
+        if node.op in ("placeholder", "get_attr"):
             self._new[node] = self.graph.node_copy(node)
             return GIVEN if node.op == "placeholder" else SHARED
-        if _looks_up(node) and all(self._kind[read] == GIVEN for read in node.all_input_nodes):
-            if not isinstance(node.args[0], fx.Node) or not isinstance(self._example.values[node.args[0]], Tensor):
-                return self._copied(node, GIVEN)
+        looked_up = _looks_up(node) and all(self._kind[read] == GIVEN for read in node.all_input_nodes)
+        # A part of a tensor would be another one in every call.
+        if looked_up and not isinstance(self._example.values[cast(fx.Node, node.args[0])], Tensor):
+            return self._copied(node, GIVEN)
         if node.op != "output":
             self._refuse_change(node, computed)
             for rule in (self._convolution, self._product, self._readout, self._row_wise):
@@ -165,7 +162,7 @@ class RowsByColour:
         for hop in range(computed.hops):
             self._hop(depth + hop, source)
             hops.append(self._ask(HopOperator(source, depth + hop)))
-        self._new[node] = self._call(OverHops(computed), node, self._at(x, depth), *hops)
+        self._new[node] = self._call(Over(computed), self._at(x, depth), *hops)
         return depth + computed.hops
 
     def _product(self, node: fx.Node, computed: Any) -> int | str | None:  # noqa: ANN401
@@ -179,36 +176,24 @@ class RowsByColour:
         square = matrix.shape[0] == self.rows
         if square:
             self._hop(depth, source)
-        request = self._ask(Operator(source, depth) if square else Readout(source, depth))
+        request = self._ask(Operator(source, depth) if square else OperatorOut(source, depth))
         put = {operands[0]: request, operands[1]: self._at(operands[1], depth)}
         self._new[node] = self.graph.node_copy(node, put.__getitem__)
         return depth + 1 if square else WHOLE
 
     def _readout(self, node: fx.Node, computed: Any) -> str | None:  # noqa: ANN401
-        function = getattr(computed, "readout", computed)
-        pool = getattr(function, "__name__", "")
-        largest = function is max_readout or pool == "global_max_pool"
-        known_pool = largest or pool in ("global_add_pool", "global_mean_pool")
-        if not known_pool or len(node.args) < 2 or set(node.kwargs) - {"size"}:
+        if not isinstance(computed, Readout) or node.kwargs:
             return None
-        x, index, *size = (*node.args, *node.kwargs.values())
-        if not self._is_index(index) or (depth := self._depth(x)) is None:
+        x, index, *sizes = node.args
+        size = sizes[0] if sizes else None
+        if (depth := self._depth(x)) is None or not self._is_index(index):
             return None
-        rows, place = self._at(x, depth), self._place(cast(fx.Node, index))
-        if largest:
-            pair = self._ask(OfGraphs(place, depth))
-            colour, graph = (self.graph.call_function(operator.getitem, (pair, side)) for side in (0, 1))
-            put = {x: self.graph.call_function(torch.index_select, (rows, 0, colour)), index: graph}
-            self._new[node] = self.graph.node_copy(node, lambda read: put.get(read) or self._new[read])
-            return WHOLE
-        if size and isinstance(size[0], fx.Node):
-            known: dict[str, Any] = {"size_place": self._place(size[0])} if self._kind[size[0]] == GIVEN else {}
-        else:
-            known = {"size": size[0] if size else None}
-        if not known:
+        given = isinstance(size, fx.Node)
+        if given and self._kind[cast(fx.Node, size)] != GIVEN:
             return None
-        matrix = self._ask(Pool(place, depth, pool == "global_mean_pool", **known))
-        self._new[node] = self.graph.call_function(aggregate, (matrix, rows))
+        number, place = (None, self._place(cast(fx.Node, size))) if given else (cast(int | None, size), None)
+        request = ReadoutMatrix(computed, self._place(cast(fx.Node, index)), depth, number, place)
+        self._new[node] = self._call(Over(computed), self._at(cast(fx.Node, x), depth), self._ask(request))
         return WHOLE
 
     def _is_index(self, node: Any) -> bool:  # noqa: ANN401
@@ -279,7 +264,7 @@ class RowsByColour:
             self.requests.append(request)
         return self._asked[request]
 
-    def _call(self, kernel: nn.Module, like: fx.Node, *arguments: fx.Node) -> fx.Node:
+    def _call(self, kernel: nn.Module, *arguments: fx.Node) -> fx.Node:
         name = f"by_colour_{len(self.module._modules)}"
         self.module.add_submodule(name, kernel)
         return self.graph.call_module(name, arguments)
@@ -308,7 +293,7 @@ class RowsByColour:
         self.costs += [0.0] * (kind + 1 - len(self.costs))
         self.costs[kind] += sum(shape[1:])
         # What is projected first has the rows that it reads.
-        self.costs[kind - getattr(computed, "projects_first", False)] += cost - sum(shape[1:])
+        self.costs[kind - (not getattr(computed, "aggregates_first", True))] += cost - sum(shape[1:])
         stack = node.meta.get("nn_module_stack")
         if stack and node.op == "call_module":
             self.layers[next(reversed(stack.values()))[0]] = kind
@@ -339,7 +324,7 @@ def _operands(node: fx.Node, computed: Any) -> tuple[fx.Node, fx.Node] | None:  
     if len(node.args) != 2 or node.kwargs or not all(isinstance(argument, fx.Node) for argument in node.args):
         return None
     first, second = cast(tuple[fx.Node, fx.Node], node.args)
-    if isinstance(computed, Product):
+    if isinstance(computed, Product | Chain):
         return second, first
     return (first, second) if computed in MATRIX_PRODUCTS else None
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.conftest import write_page
 from bench.report.__main__ import main
-from bench.report.page import looks
+from bench.report.page import compact, looks
 from bench.report.publishing import check_packages, publish
 from bench.report.table import Table
 from fixtures.record import Results
@@ -169,3 +169,10 @@ def test_numbers_are_set_to_the_right_and_sentences_take_several_lines() -> None
     rows = [["a", 0.5, "-", "worse", "a sentence that is longer than a number"], ["b", None, "<0.1", "better", "short"]]
     table = Table("key", "title", ["case", "number", "interval", "verdict", "why"], rows)
     assert looks(table) == {"right": [2, 3], "long": [5]}
+
+
+def test_the_numbers_of_a_figure_are_on_the_page_with_every_name_told_once() -> None:
+    rows = [{"case": "a", "score": 0.5}, {"case": "b", "score": 0.25, "drop": 0.125}]
+    (data,) = compact({"datasets": {"rows": rows}})["datasets"].values()
+    named = [dict(zip(data["names"], row, strict=True)) for row in data["rows"]]
+    assert named == [{"case": "a", "score": 0.5, "drop": None}, rows[1]]
