@@ -35,6 +35,8 @@ SIGNATURES = {
     "maximum": "pppnnp",
     "transform": "ppnif",
     "chain": "ppppnnpnp",
+    "equal_rows": "pnnippnppp",
+    "refine": "pppnnppipppnppp",
 }
 RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int}
 

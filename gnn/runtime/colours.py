@@ -7,9 +7,13 @@ from torch import Tensor
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
+from gnn.native import library
 
 # Odd 64-bit factors, as signed numbers (Steele et al., Fast splittable pseudorandom number generators).
 _FACTORS = (0x7FB5D329728EA185, -0x7E25210B43D22BB3, -0x61C8864680B583EB)
+
+# How many bits of a hash the kernels look at before they compare.
+HASH_BITS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +35,20 @@ def equal_rows(*tables: Tensor) -> Colours:
 
     Raises `SettingError` where two rows that differ have one hash. Shapes: tables [rows, channels].
     """
-    bits = torch.cat([_words(table) for table in tables], dim=1)
-    place = torch.arange(1, bits.shape[1] + 1, device=bits.device) * _FACTORS[2]
-    found = _numbered(_mixed(bits + place).sum(1))
-    if not torch.equal(bits, bits[found.first][found.of_row]):
+    words = torch.cat([_words(table) for table in tables], dim=1)
+    kernels = library() if words.is_cpu else None
+    if kernels is None:
+        return plain_equal_rows(words)
+    room = _Room(len(words))
+    kernels.equal_rows(words.data_ptr(), len(words), words.shape[1], HASH_BITS, *room.pointers)
+    return room.colours()
+
+
+def plain_equal_rows(words: Tensor) -> Colours:
+    """The same in PyTorch, for rows of words [rows, words]."""
+    place = torch.arange(1, words.shape[1] + 1, device=words.device) * _FACTORS[2]
+    found = _numbered(_mixed(words + place).sum(1))
+    if not torch.equal(words, words[found.first][found.of_row]):
         raise SettingError("two rows that differ have the same hash")
     return found
 
@@ -45,8 +59,21 @@ def refine(own: Colours, read: Colours, matrix: CsrMatrix, tables: int = 1) -> C
     With `tables` > 1 a column of the matrix is one of so many places of a row that is read. Raises `SettingError` where
     two rows that differ have one hash. Shapes: matrix (rows, rows * tables), its values FP32.
     """
-    if matrix.value.dtype is not torch.float32:
-        raise SettingError(f"the values of an operator are {matrix.value.dtype}")
+    if matrix.value.dtype is not torch.float32 or matrix.value.requires_grad:
+        raise SettingError(f"the values of an operator are {matrix.value.dtype} or learn")
+    kernels = library() if matrix.value.is_cpu else None
+    if kernels is None:
+        return plain_refine(own, read, matrix, tables)
+    pointer, column, value = matrix.compact
+    room, entry = _Room(len(own.of_row)), torch.empty(len(column), dtype=torch.int64)
+    graph = (pointer.data_ptr(), column.data_ptr(), value.data_ptr(), len(own.of_row), tables)
+    colours = (own.of_row.data_ptr(), read.of_row.data_ptr())
+    kernels.refine(*graph, *colours, HASH_BITS, entry.data_ptr(), *room.pointers)
+    return room.colours()
+
+
+def plain_refine(own: Colours, read: Colours, matrix: CsrMatrix, tables: int = 1) -> Colours:
+    """The same in PyTorch."""
     pointer = matrix.row_pointer
     # A column's colour and the bits of its value in one number, which so is exact.
     entry = _columns(matrix.column, read, tables) << 32 | matrix.value.view(torch.int32).long() & 0xFFFFFFFF
@@ -55,6 +82,21 @@ def refine(own: Colours, read: Colours, matrix: CsrMatrix, tables: int = 1) -> C
     if not _reads_the_same(found, own, pointer, matrix.row, entry):
         raise SettingError("two rows that differ have the same hash")
     return found
+
+
+class _Room:
+    """Where a kernel writes the colours of so many rows, and where it looks for them."""
+
+    def __init__(self, rows: int) -> None:
+        slots = 2 << max(1, rows).bit_length()
+        self._tensors = [torch.empty(size, dtype=torch.int64) for size in (rows, slots, rows, rows, 1)]
+        hashed, table, *found = (tensor.data_ptr() for tensor in self._tensors)
+        self.pointers = (hashed, table, slots, *found)
+
+    def colours(self) -> Colours:
+        """What was found."""
+        *_, of_row, first, count = self._tensors
+        return Colours(of_row, first[: int(count)].clone())
 
 
 def quotient(matrix: CsrMatrix, given: Colours | None, read: Colours, tables: int = 1) -> CsrMatrix:
@@ -94,7 +136,8 @@ def _words(table: Tensor) -> Tensor:
 
 
 def _mixed(number: Tensor) -> Tensor:
-    """A hash of each number; integers wrap around."""
+    """A hash of each number, not 0 for 0; integers wrap around."""
+    number = number + _FACTORS[2]
     for factor in _FACTORS[:2]:
         number = (number ^ number >> 29) * factor
     return number ^ number >> 32
