@@ -3,7 +3,7 @@
 from gnn.native.activations import NOTHING, Activation, transform
 from gnn.native.aggregation import aggregate, maximum
 from gnn.native.chain import ProductChain
-from gnn.native.library import library, missing_because
+from gnn.native.library import missing_because
 from gnn.native.products import PackedWeight
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "PackedWeight",
     "ProductChain",
     "aggregate",
-    "library",
     "maximum",
     "missing_because",
     "transform",

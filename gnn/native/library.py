@@ -24,6 +24,7 @@ FLAGS = {
     "AVX512": ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mprefer-vector-width=512"),
     "AVX2": ("-mavx2", "-mfma"),
 }
+GENERAL_FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi")
 COMPILER_TIMEOUT_S = 120
 # How an argument of a function is handed over: a pointer, a size, a number, a choice.
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
@@ -59,31 +60,33 @@ def cache_folder() -> Path:
 @lru_cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None where there is no compiler or it cannot make them; see `missing_because`."""
-    return None if isinstance(built := _built(), str) else built
+    return None if isinstance(found := built(*processor()), str) else found
 
 
 def kernels() -> ctypes.CDLL:
     """The compiled kernels; raises `SettingError` where there are none."""
-    if (compiled := library()) is None:
+    if (found := library()) is None:
         raise SettingError(f"there are no compiled kernels: {missing_because()}")
-    return compiled
+    return found
 
 
 def missing_because() -> str:
     """Why there are no compiled kernels; "" where there are."""
-    return built if isinstance(built := _built(), str) else ""
+    return found if isinstance(found := built(*processor()), str) else ""
+
+
+def processor() -> tuple[int, tuple[str, ...]]:
+    """How many floats a vector has here, and what the compiler has to know of the processor."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return WIDTHS.get(capability, 4), FLAGS.get(capability, ())
 
 
 @lru_cache
-def _built() -> ctypes.CDLL | str:
-    capability = torch.backends.cpu.get_cpu_capability()
+def built(lanes: int, flags: tuple[str, ...]) -> ctypes.CDLL | str:
+    """The library for vectors of so many floats, from the cache or compiled now, or why there is none."""
     sources = sorted(SOURCES.glob("*.c"))
     compiler = os.environ.get("CC") or "cc"
-    flags = (
-        *("-O3", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi"),
-        *FLAGS.get(capability, ()),
-        f"-DLANES={WIDTHS.get(capability, 4)}",
-    )
+    flags = (*GENERAL_FLAGS, f"-DLANES={lanes}", *flags)
     digest = hashlib.sha256(" ".join((compiler, platform.machine(), *flags)).encode())
     for path in (*sources, *sorted(SOURCES.glob("*.h"))):
         digest.update(path.read_bytes())

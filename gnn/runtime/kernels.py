@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
 import torch
@@ -23,12 +24,12 @@ class Kernel(nn.Module):
     """What computes a layer instead of its own forward, called as that is.
 
     `name` is what `explain` says. A kernel that is `entered` is made of layers and kernels, and a trace looks inside.
-    One that can do an `activation` to its result before it is written has it; None stands for one that cannot.
+    Its `activation` is done to its result before that is written; None stands for a kernel that cannot.
     """
 
     name: ClassVar[str]
     entered: ClassVar[bool] = False
-    activation: Activation | None = None
+    activation: Any = None
 
     def activated(self, activation: Activation) -> "Kernel | None":
         """The same kernel with an activation of what it gives, None where that cannot be."""
@@ -42,8 +43,7 @@ class Kernel(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
         vars(self).update({name: fn(value) for name, value in vars(self).items() if isinstance(value, Tensor)})
-        if "_packed" in vars(self):
-            self._packed = PackedWeight(self.weight)
+        vars(self).pop("packed", None)
         return super()._apply(fn, recurse)
 
 
@@ -52,22 +52,25 @@ class Affine(Kernel):
 
     name = "one product with bias"
 
-    activation: Activation = NOTHING
-
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
+        self.activation = NOTHING
         self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self._packed = PackedWeight(self.weight)
+
+    @cached_property
+    def packed(self) -> PackedWeight:
+        """The weight as products take it."""
+        return PackedWeight(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Transform the last axis."""
         if features.dim() != 2:
             return self.activation.in_place(functional.linear(features, self.weight.t(), self.bias))
-        return self._packed.product(features, self.bias, self.activation)
+        return self.packed.product(features, self.bias, self.activation)
 
     def of_rows(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
         """activation(x W + base), for rows [rows, in] and a base [out] or [rows, out]."""
-        return self._packed.product(features, base, activation)
+        return self.packed.product(features, base, activation)
 
     def after(self, scale: Tensor, shift: Tensor) -> "Affine":
         """The same of x scale + shift."""
@@ -133,12 +136,10 @@ class Product(Kernel):
 
     name = "embedding bag and one product"
 
-    activation: Activation = NOTHING
-
     def __init__(self, weight: Tensor, bias: Tensor | None, *, tables: int = 1, shift: Tensor | None = None) -> None:
         super().__init__()
+        self.activation = NOTHING
         self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
-        self._packed = PackedWeight(self.weight)
         self.tables, self.out = tables, weight.shape[1] // tables
         # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
         self.aggregates_first = tables == 1 and len(weight) < 2 * self.out
@@ -147,26 +148,29 @@ class Product(Kernel):
         self._table = self.weight
         self._cache = GraphCache()
 
+    @cached_property
+    def packed(self) -> PackedWeight:
+        """The weight as products take it."""
+        return PackedWeight(self.weight)
+
     def forward(self, features: Tensor | CsrMatrix, operator: Any) -> Tensor:  # noqa: ANN401  (whatever multiplies)
         """Project and aggregate."""
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if matrix is None:
             return self._by_operator(features, operator)
-        return self.apply(features, matrix, self._base(matrix), self.activation)
+        return self.compute(features, matrix, self._base(matrix), self.activation)
 
-    def apply(
+    def compute(
         self, features: Tensor | CsrMatrix, matrix: CsrMatrix, base: Tensor | None, activation: Activation
     ) -> Tensor:
         """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
         if self.aggregates_first and not isinstance(features, CsrMatrix):
-            return self._packed.product(aggregate_matrix(matrix, features), base, activation)
+            return self.packed.product(aggregate_matrix(matrix, features), base, activation)
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)
 
     def _projected(self, features: Tensor | CsrMatrix) -> Tensor:
-        projected = (
-            self._of_words(features) if isinstance(features, CsrMatrix) else self._packed.product(features, None)
-        )
+        projected = self._of_words(features) if isinstance(features, CsrMatrix) else self.packed.product(features, None)
         return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
@@ -214,23 +218,25 @@ class Chain(Kernel):
     def __init__(self, parts: Sequence[Affine | Product]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self._parts = list(parts)
+        self.products = list(parts)
         self.activation = parts[-1].activation
         self._chain = self._made()
 
     def _made(self) -> ProductChain:
-        return ProductChain([part._packed for part in self._parts], [part.activation for part in self._parts])
+        return ProductChain([part.packed for part in self.products], [part.activation for part in self.products])
 
     def forward(self, features: Tensor | CsrMatrix, operator: Any = None) -> Tensor:  # noqa: ANN401
         """Sum up where there is an operator, then transform."""
         matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
         if isinstance(features, CsrMatrix) or features.dim() != 2 or (matrix is None and operator is not None):
             return self._apart(features, operator)
-        bases = [part.bias if isinstance(part, Affine) else part._base(cast(CsrMatrix, matrix)) for part in self._parts]
+        bases = [
+            part.bias if isinstance(part, Affine) else part._base(cast(CsrMatrix, matrix)) for part in self.products
+        ]
         return self._chain(features, matrix, bases)
 
     def _apart(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
-        first, *others = self._parts
+        first, *others = self.products
         if isinstance(first, Product):
             out = first(features, operator)
         else:
@@ -241,8 +247,8 @@ class Chain(Kernel):
 
     def activated(self, activation: Activation) -> "Chain | None":
         """The same with an activation of what it gives."""
-        last = self._parts[-1].activated(activation)
-        return None if last is None else Chain([*self._parts[:-1], cast(Affine | Product, last)])
+        last = self.products[-1].activated(activation)
+        return None if last is None else Chain([*self.products[:-1], cast(Affine | Product, last)])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         moved = super()._apply(fn, recurse)

@@ -245,9 +245,12 @@ class _Rewriting:
         before = self._computed(product) if product is not None else None
         if type(kernel) is not Affine or product is None:
             return False
-        if type(before) not in (Affine, Chain) and not (type(before) is Product and before.aggregates_first):
+        if isinstance(before, Chain):
+            parts = before.products
+        elif type(before) is Affine or (type(before) is Product and before.aggregates_first):
+            parts = [before]
+        else:
             return False
-        parts = list(before.parts) if isinstance(before, Chain) else [before]
         self._replace(node, Chain([*parts, kernel]), *product.args)
         self.graph.erase_node(product)
         return True

@@ -38,12 +38,12 @@ class Convolution(Kernel):
     """
 
     name = "embedding bags and products"
-    activation: Activation = NOTHING
-    hops = 1
+    hops: int = 1
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
         super().__init__()
         require_numbers(*layer.parameters())
+        self.activation = NOTHING
         self._own = layer.forward
         self.aggregation = AGGREGATIONS.get(type(layer.aggr_module).__name__, "another way")
         if self.aggregation not in aggregations:
@@ -141,7 +141,7 @@ class Gcn(Convolution):
 
     def over(self, x: Tensor, *hops: Hop) -> Tensor:
         """One product."""
-        return self.product.apply(x, hops[0].matrix, self.product.bias, self.activation)
+        return self.product.compute(x, hops[0].matrix, self.product.bias, self.activation)
 
 
 lower.register(f"{CONVOLUTIONS}gcn_conv.GCNConv")(Gcn)
@@ -169,7 +169,7 @@ class Neighbours(Convolution):
         base = self.product.bias if self.root is None else self.root(targets)
         if self.aggregation == "max":
             return self.largest.of_rows(maximum(matrix, sources), base, self.activation)
-        return self.product.apply(sources, matrix, base, self.activation)
+        return self.product.compute(sources, matrix, base, self.activation)
 
 
 class Sage(Neighbours):
@@ -285,7 +285,7 @@ class Hops(Convolution):
                 out = hops[level - 1].own(cast(Tensor, out))
             if level >= unread:
                 last = self.activation if level == len(hops) else NOTHING
-                out = self.products[level - unread].of_rows(x, out, last)
+                out = cast(Affine, self.products[level - unread]).of_rows(x, out, last)
         return cast(Tensor, out)
 
 

@@ -1,4 +1,4 @@
-"""How the rows of a graph's nodes become one row."""
+"""One row per graph from the rows of its nodes, by a matrix that is made once for an assignment of nodes to graphs."""
 
 from collections.abc import Callable
 from typing import Any
