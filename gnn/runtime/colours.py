@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
-from gnn.native import library
+from gnn.native.library import library, wanted
 
 # Odd 64-bit factors, as signed numbers (Steele et al., Fast splittable pseudorandom number generators).
 _FACTORS = (0x7FB5D329728EA185, -0x7E25210B43D22BB3, -0x61C8864680B583EB)
@@ -36,7 +36,7 @@ def equal_rows(*tables: Tensor) -> Colours:
     Raises `SettingError` where two rows that differ have one hash. Shapes: tables [rows, channels].
     """
     words = torch.cat([_words(table) for table in tables], dim=1)
-    kernels = library() if words.is_cpu else None
+    kernels = library() if words.is_cpu and wanted() != "torch" else None
     if kernels is None:
         return plain_equal_rows(words)
     room = _Room(len(words))
@@ -61,7 +61,7 @@ def refine(own: Colours, read: Colours, matrix: CsrMatrix, tables: int = 1) -> C
     """
     if matrix.value.dtype is not torch.float32 or matrix.value.requires_grad:
         raise SettingError(f"the values of an operator are {matrix.value.dtype} or learn")
-    kernels = library() if matrix.value.is_cpu else None
+    kernels = library() if matrix.value.is_cpu and wanted() != "torch" else None
     if kernels is None:
         return plain_refine(own, read, matrix, tables)
     pointer, column, value = matrix.compact
