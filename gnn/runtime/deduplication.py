@@ -1,7 +1,8 @@
 """Rows of nodes that must be equal are computed once, where a traced forward and a graph allow it and it pays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import BoundArguments
 from typing import Any
 
 import torch
@@ -90,8 +91,10 @@ class Deduplication(Kernel):
             depth = self.layers.get(path, len(state.colours))
             rows = f"; {state.rows:,} rows, {state.colours[depth]:,} differ" if depth < len(state.colours) else ""
             told[path] = said + rows
-        done = "equal rows once" if state.prepared is not None else "equal rows not once"
-        told[""] += f"; {done}: " + (state.refused or f"that saves {state.saving:.0%} of the work")
+        share = f"{state.saving:.0%} of the work"
+        why = state.refused or f"that would save {share}"
+        once = state.prepared is not None
+        told[""] += f"; equal rows once, which saves {share}" if once else f"; equal rows not once: {why}"
         return told
 
     def _state(self, given: Sequence[Any]) -> _State | None:
@@ -100,7 +103,7 @@ class Deduplication(Kernel):
             return None
         values = [matrix_of(value) or value for value in given]
         parts = [part for part in values if isinstance(part, Tensor | CsrMatrix)]
-        if not all(type(part) is CsrMatrix or _is_plain(part) for part in parts):
+        if not all(isinstance(part, CsrMatrix) or _is_plain(part) for part in parts):
             return None
         return self._cache.get(
             tuple(value for value in values if not isinstance(value, Tensor | CsrMatrix)), _State, *parts
@@ -131,13 +134,22 @@ class Deduplication(Kernel):
 
 
 def deduplicated(
-    traced: fx.GraphModule, arguments: tuple[Any, ...], *, always: bool
+    traced: fx.GraphModule, call: BoundArguments, agrees: Callable[[Any], bool], *, always: bool
 ) -> tuple[Deduplication | None, str]:
-    """A trace with equal rows once and "", or None and why not."""
+    """A trace with equal rows once and "", or None and why not; for the call, its result must agree."""
+    arguments, keywords = call.args, call.kwargs
+    call.apply_defaults()
     try:
-        return Deduplication(RowsByColour(traced, traced.graph, arguments), always=always), ""
+        deduplication = Deduplication(RowsByColour(traced, traced.graph, call.args), always=always)
+        if agrees(deduplication.tried(*arguments, **keywords)):
+            return deduplication, ""
+        why = deduplication.last.refused if deduplication.last is not None else ""
+        return None, f"; equal rows not once: {why or 'that gave something else than the module'}"
     except SettingError as error:
-        return None, f"equal rows not once: {error}"
+        return None, f"; equal rows not once: {error}"
+    # It is tried with numbers for which nobody wrote it; what fails here runs as it is.
+    except Exception as error:
+        return None, f"; equal rows not once, since that failed ({type(error).__name__})"
 
 
 def _alike(value: Any) -> object:  # noqa: ANN401
@@ -145,6 +157,6 @@ def _alike(value: Any) -> object:  # noqa: ANN401
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is in memory as it is, keeps its version and asks for no gradient."""
+    """Whether a tensor is in memory as it is and asks for no gradient."""
     learns = tensor.requires_grad and torch.is_grad_enabled()
-    return type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu and not tensor.is_inference() and not learns
+    return type(tensor) in (Tensor, torch.nn.Parameter) and tensor.is_cpu and not learns

@@ -164,7 +164,9 @@ class Product(Kernel):
         self, features: Tensor | CsrMatrix, matrix: CsrMatrix, base: Tensor | None, activation: Activation
     ) -> Tensor:
         """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
-        if self.aggregates_first and not isinstance(features, CsrMatrix):
+        rows, columns = matrix.shape
+        # Where there are fewer rows to project than there will be, as of equal ones, the sum comes last.
+        if self.aggregates_first and columns > 0.8 * rows and not isinstance(features, CsrMatrix):
             return self.packed.product(aggregate_matrix(matrix, features), base, activation)
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)

@@ -2,30 +2,27 @@
 
 import inspect
 import operator
-import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from gnn.errors import SettingError
-from gnn.layers.readout import max_readout, mean_matrix
 from gnn.native import Activation
 from gnn.runtime.deduplication import Deduplication, deduplicated
-from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate, plus_own_row
+from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
-from gnn.runtime.steps import Steps
+from gnn.runtime.steps import Steps, layers_of
+from gnn.runtime.tracing import CONSTANTS, traced_forward
 
 TOLERANCE = 1e-5
 # Where a compiled module has its fused trace.
 FUSED = "_fused"
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
-# The values of a call that a trace may depend on; of all others it depends on the type alone.
-CONSTANTS = (type(None), bool, int, float, str)
 
 
 def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], deduplicate: bool | None) -> str:
@@ -38,7 +35,7 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = _traced(compiled, own, arguments, keywords)
+        traced = traced_forward(compiled, own, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
@@ -46,20 +43,17 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     expected = own(*arguments, **keywords)
     deduplication, said = None, ""
     if deduplicate is not False:
-        bound = inspect.signature(own).bind(*arguments, **keywords)
-        bound.apply_defaults()
-        deduplication, said = deduplicated(traced, bound.args, always=deduplicate is True)
-        if deduplication is not None and not _agree(expected, deduplication.tried(*arguments, **keywords)):
-            deduplication, said = None, "equal rows not once, since that gave something else than the module's own"
+        call = inspect.signature(own).bind(*arguments, **keywords)
+        deduplication, said = deduplicated(traced, call, partial(_agree, expected), always=deduplicate is True)
     if not done and deduplication is None:
-        return f"nothing to fuse; {said}" if said else "nothing to fuse"
+        return f"nothing to fuse{said}"
     fused = _Fused(traced, own, arguments, keywords, deduplication)
     if not _agree(expected, fused._steps.run(*arguments, **keywords)):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module(FUSED, fused)
     vars(compiled)["forward"] = fused.forward
-    fused_steps = "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
-    return "; ".join([fused_steps if done else "nothing to fuse", *([said] if said else [])])
+    steps = ", ".join(f"{what} ({times}x)" for what, times in done.items())
+    return (f"fused: {steps}" if done else "nothing to fuse") + said
 
 
 def _first_line(error: Exception) -> str:
@@ -105,49 +99,6 @@ class _Fused(Kernel):
 
 def _kind(value: object) -> object:
     return (type(value), value) if isinstance(value, CONSTANTS) else type(value)
-
-
-class _Tracer(fx.Tracer):
-    """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
-
-    def __init__(self) -> None:
-        pools = getattr(sys.modules.get("torch_geometric.nn"), "__dict__", {})
-        whole = [
-            max_readout,
-            mean_matrix,
-            aggregate,
-            plus_own_row,
-            *(pools[name] for name in READOUTS if name in pools),
-        ]
-        super().__init__(autowrap_functions=tuple(whole))
-        if pools:
-            # Some call them by the module's name.
-            self._autowrap_search.append(sys.modules["torch_geometric.nn"])
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a call of the module is one step of the trace."""
-        kernel = m._modules.get(KERNEL)
-        if kernel is not None:
-            return not getattr(kernel, "entered", False)
-        return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
-
-
-def _traced(
-    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
-) -> fx.GraphModule:
-    bound = inspect.signature(own).bind(*arguments, **keywords)
-    given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
-    bound.apply_defaults()
-    constants = {name: value for name, value in bound.arguments.items() if name not in given}
-    graph = _Tracer().trace(compiled, constants)
-    for node in reversed(graph.nodes):
-        if node.users or node.op in ("placeholder", "output"):
-            continue
-        # Who calls has seen to it that constants are what they were.
-        if "assert" not in str(node.target) and node.target is not operator.eq:
-            raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
-        graph.erase_node(node)
-    return fx.GraphModule(compiled, graph)
 
 
 class _Rewriting:
@@ -216,6 +167,7 @@ class _Rewriting:
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
         features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
+        features.meta["layers"] = layers_of(product)
         self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
@@ -302,6 +254,8 @@ class _Rewriting:
 
     def _replace(self, node: fx.Node, kernel: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
         made = self._insert(node, kernel, *arguments)
-        made.meta = node.meta
+        # What was read by this step alone is in it now.
+        before = self._only_read_by(node)
+        made.meta["layers"] = layers_of(node) + (() if before is None else layers_of(before))
         node.replace_all_uses_with(made)
         self.graph.erase_node(node)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from gnn.errors import SettingError
-from gnn.runtime.kernels import KERNEL, Chain, Kernel, Product, aggregate, matrix_of, plus_own_row
+from gnn.runtime.kernels import Kernel, Product, matrix_of
 from gnn.runtime.prepared_rows import (
     GivenRows,
     HopOperator,
@@ -23,11 +23,9 @@ from gnn.runtime.prepared_rows import (
 from gnn.runtime.pyg_layers import Convolution, Gcn, Gin
 from gnn.runtime.readouts import Readout
 from gnn.runtime.row_wise import changes_in_place, is_row_wise, row_wise_module
-from gnn.runtime.steps import attribute
+from gnn.runtime.steps import layers_of
+from gnn.runtime.traced_example import Example, erase_unused, looks_up, numbers_of, operands_of
 
-MATRIX_PRODUCTS = (operator.matmul, aggregate, torch.matmul)
-# What only looks something up in what a call is given.
-LOOKUPS = (getattr, operator.getitem, plus_own_row)
 GIVEN, SHARED, WHOLE = "given", "shared", "whole"
 
 
@@ -40,34 +38,6 @@ class Over(Kernel):
         super().__init__()
         self.kernel = kernel
         self.forward = kernel.over
-
-
-class _Example(fx.Interpreter):
-    """One pass that keeps what is given, and the shape of everything else."""
-
-    def __init__(self, module: fx.GraphModule, graph: fx.Graph) -> None:
-        super().__init__(module, graph=graph)
-        self.values: dict[fx.Node, Any] = {}
-        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
-
-    def run_node(self, n: fx.Node) -> Any:  # noqa: ANN401
-        """Run a step and look at what it gives."""
-        value = super().run_node(n)
-        self.shapes[n] = tuple(getattr(value, "shape", ()))
-        if n.op in ("placeholder", "get_attr") or _looks_up(n):
-            self.values[n] = value
-        return value
-
-
-def _erase_unused(graph: fx.Graph) -> None:
-    """Erase lookups that nothing reads any more, some of which would be made of a graph just for that."""
-    for node in reversed(graph.nodes):
-        if _looks_up(node) and not node.users:
-            graph.erase_node(node)
-
-
-def _looks_up(node: fx.Node) -> bool:
-    return node.op == "call_function" and node.target in LOOKUPS
 
 
 class RowsByColour:
@@ -83,10 +53,10 @@ class RowsByColour:
 
     def __init__(self, module: fx.GraphModule, graph: fx.Graph, arguments: tuple[Any, ...]) -> None:
         self.module, self._old, self.graph = module, graph, fx.Graph()
-        self._example = _Example(module, graph)
+        self._example = Example(module, graph)
         with torch.no_grad():
             self._example.run(*arguments)
-        self.rows = self._count_rows()
+        self.rows = self._example.rows()
         self.requests: list[Request] = []
         self.hops: list[list[Source]] = []
         self.entering: list[int] = []
@@ -101,28 +71,15 @@ class RowsByColour:
             self._kind[node] = self._step(node)
         if not self.hops:
             raise SettingError("no step that is understood reads neighbours")
-        _erase_unused(self.graph)
+        erase_unused(self.graph)
         self.lookups = self._lookups()
 
-    def _count_rows(self) -> int:
-        """How many rows what is aggregated has in the example."""
-        shapes, values = self._example.shapes, self._example.values
-        for node in self._old.nodes:
-            computed = self._computed(node)
-            if isinstance(computed, Convolution) and node.args and shapes.get(cast(fx.Node, node.args[0])):
-                return shapes[cast(fx.Node, node.args[0])][0]
-            operands = _operands(node, computed)
-            matrix = matrix_of(values.get(operands[0])) if operands else None
-            if matrix is not None and matrix.shape[1] == matrix.shape[0] * getattr(computed, "tables", 1):
-                return matrix.shape[0]
-        raise SettingError("no step that is understood reads neighbours")
-
     def _step(self, node: fx.Node) -> int | str:
-        computed = self._computed(node)
+        computed = self._example.computed(node)
         if node.op in ("placeholder", "get_attr"):
             self._new[node] = self.graph.node_copy(node)
             return GIVEN if node.op == "placeholder" else SHARED
-        looked_up = _looks_up(node) and all(self._kind[read] == GIVEN for read in node.all_input_nodes)
+        looked_up = looks_up(node) and all(self._kind[read] == GIVEN for read in node.all_input_nodes)
         # A part of a tensor would be another one in every call.
         if looked_up and not isinstance(self._example.values[cast(fx.Node, node.args[0])], Tensor):
             return self._copied(node, GIVEN)
@@ -138,24 +95,20 @@ class RowsByColour:
         return WHOLE
 
     def _convolution(self, node: fx.Node, computed: Any) -> int | None:  # noqa: ANN401
-        if not isinstance(computed, Convolution) or (isinstance(computed, Gcn) and computed.cached):
+        cached = isinstance(computed, Gcn) and computed.cached
+        mixes = isinstance(computed, Gin) and not row_wise_module(computed.nn)
+        if not isinstance(computed, Convolution) or cached or mixes:
             return None
-        if isinstance(computed, Gin) and not row_wise_module(computed.nn):
-            return None
-        try:
-            call = inspect.signature(computed.forward).bind(*node.args, **node.kwargs).arguments
-        except TypeError:
-            return None
+        call = inspect.signature(computed.forward).bind(*node.args, **node.kwargs).arguments
         x, edges, weight = call.pop("x", None), call.pop("edge_index", None), call.pop("edge_weight", None)
         given = [part for part in (edges, weight) if part is not None]
-        if any(value is not None for value in call.values()) or self._depth(x) is None:
-            return None
-        if any(not isinstance(part, fx.Node) or self._kind[part] != GIVEN for part in given) or not given:
+        known = given and all(isinstance(part, fx.Node) and self._kind[part] == GIVEN for part in given)
+        if not known or self._depth(x) is None or any(value is not None for value in call.values()):
             return None
         values = [None if part is None else self._example.values[part] for part in (edges, weight)]
-        if not computed.knows(probe := torch.empty(0, 0), probe, *values):
+        probe, depth = torch.empty(0, 0, dtype=self._example.dtypes[x]), cast(int, self._depth(x))
+        if not computed.knows(probe, probe, *values):
             return None
-        depth = cast(int, self._depth(x))
         weighs = isinstance(weight, fx.Node) and self._example.values[weight] is not None
         source = Source(self._place(edges), 1, computed, self._place(weight) if weighs else None)
         hops = []
@@ -166,7 +119,7 @@ class RowsByColour:
         return depth + computed.hops
 
     def _product(self, node: fx.Node, computed: Any) -> int | str | None:  # noqa: ANN401
-        operands = _operands(node, computed)
+        operands = operands_of(node, computed)
         if not operands or self._kind[operands[0]] != GIVEN or (depth := self._depth(operands[1])) is None:
             return None
         matrix, tables = matrix_of(self._example.values[operands[0]]), getattr(computed, "tables", 1)
@@ -277,7 +230,7 @@ class RowsByColour:
         if not changes_in_place(node, computed) or not node.args:
             return
         changed = node.args[0]
-        made = isinstance(changed, fx.Node) and isinstance(self._computed(changed), Kernel)
+        made = isinstance(changed, fx.Node) and isinstance(self._example.computed(changed), Kernel)
         if not made or len(cast(fx.Node, changed).users) > 1:
             raise SettingError(f"{node.name} changes in place what others may read")
 
@@ -286,23 +239,15 @@ class RowsByColour:
         shape = self._example.shapes[node]
         if isinstance(kind, str) and shape[:1] != (self.rows,):
             return
-        cost = sum(shape[1:]) + (_numbers(computed) if isinstance(computed, nn.Module) else 0)
+        cost = sum(shape[1:]) + (numbers_of(computed) if isinstance(computed, nn.Module) else 0)
         if isinstance(kind, str):
             self.whole += cost
             return
         self.costs += [0.0] * (kind + 1 - len(self.costs))
         self.costs[kind] += sum(shape[1:])
-        # What is projected first has the rows that it reads.
-        self.costs[kind - (not getattr(computed, "aggregates_first", True))] += cost - sum(shape[1:])
-        stack = node.meta.get("nn_module_stack")
-        if stack and node.op == "call_module":
-            self.layers[next(reversed(stack.values()))[0]] = kind
-
-    def _computed(self, node: fx.Node) -> Any:  # noqa: ANN401
-        if node.op != "call_module":
-            return node.target if node.op == "call_function" else None
-        layer = attribute(self.module, cast(str, node.target))
-        return layer._modules.get(KERNEL, layer)
+        # A product is of the rows that are read, where they are fewer.
+        self.costs[kind - isinstance(computed, Product)] += cost - sum(shape[1:])
+        self.layers |= dict.fromkeys(layers_of(node), kind)
 
     def given_in_example(self) -> list[Any]:
         """The values that `lookups` gives, of the example."""
@@ -315,26 +260,5 @@ class RowsByColour:
             if node.op == "placeholder" or self._kind[node] == GIVEN:
                 new[node] = graph.node_copy(node, new.__getitem__)
         graph.output(tuple(new[node] for node in self._given))
-        _erase_unused(graph)
+        erase_unused(graph)
         return graph
-
-
-def _operands(node: fx.Node, computed: Any) -> tuple[fx.Node, fx.Node] | None:  # noqa: ANN401
-    """The operator and what is aggregated by it, where a step is their product."""
-    if len(node.args) != 2 or node.kwargs or not all(isinstance(argument, fx.Node) for argument in node.args):
-        return None
-    first, second = cast(tuple[fx.Node, fx.Node], node.args)
-    if isinstance(computed, Product | Chain):
-        return second, first
-    return (first, second) if computed in MATRIX_PRODUCTS else None
-
-
-def _numbers(module: nn.Module) -> int:
-    """How many numbers a module has, each tensor once."""
-    tensors = {
-        id(value): value.numel()
-        for inner in module.modules()
-        for value in (*vars(inner).values(), *inner.parameters(recurse=False))
-        if isinstance(value, Tensor)
-    }
-    return sum(tensors.values())

@@ -37,3 +37,10 @@ def attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
     for name in path.split("."):
         module = getattr(module, name)
     return module
+
+
+def layers_of(node: fx.Node) -> tuple[str, ...]:
+    """The paths of the layers that a step computes."""
+    stack = node.meta.get("nn_module_stack")
+    own = (next(reversed(stack.values()))[0],) if stack and node.op == "call_module" else ()
+    return node.meta.get("layers", own)

@@ -1,0 +1,61 @@
+"""The forward of a module whose layers have kernels as a graph of steps."""
+
+import inspect
+import operator
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import fx, nn
+
+from gnn.errors import SettingError
+from gnn.layers.readout import max_readout, mean_matrix
+from gnn.runtime.kernels import KERNEL, aggregate, plus_own_row
+from gnn.runtime.readouts import READOUTS
+
+# The values of a call that a trace may depend on; of all others it depends on the type alone.
+CONSTANTS = (type(None), bool, int, float, str)
+
+
+class _Tracer(fx.Tracer):
+    """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
+
+    def __init__(self) -> None:
+        pools = getattr(sys.modules.get("torch_geometric.nn"), "__dict__", {})
+        whole = [
+            max_readout,
+            mean_matrix,
+            aggregate,
+            plus_own_row,
+            *(pools[name] for name in READOUTS if name in pools),
+        ]
+        super().__init__(autowrap_functions=tuple(whole))
+        if pools:
+            # Some call them by the module's name.
+            self._autowrap_search.append(sys.modules["torch_geometric.nn"])
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a call of the module is one step of the trace."""
+        kernel = m._modules.get(KERNEL)
+        if kernel is not None:
+            return not getattr(kernel, "entered", False)
+        return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
+
+
+def traced_forward(
+    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> fx.GraphModule:
+    """The trace of a forward for calls like one, whose constants are in it; raises whatever cannot be traced raises."""
+    bound = inspect.signature(own).bind(*arguments, **keywords)
+    given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
+    bound.apply_defaults()
+    constants = {name: value for name, value in bound.arguments.items() if name not in given}
+    graph = _Tracer().trace(compiled, constants)
+    for node in reversed(graph.nodes):
+        if node.users or node.op in ("placeholder", "output"):
+            continue
+        # Who calls has seen to it that constants are what they were.
+        if "assert" not in str(node.target) and node.target is not operator.eq:
+            raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
+        graph.erase_node(node)
+    return fx.GraphModule(compiled, graph)
