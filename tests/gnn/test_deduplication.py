@@ -12,7 +12,6 @@ from torch.nn import functional
 from torch_geometric import nn as pyg
 from torch_geometric.nn import global_add_pool, global_max_pool, global_mean_pool
 
-from gnn.errors import SettingError
 from gnn.layers import GraphConvolution, NormalizedAdjacency
 from gnn.layers.readout import max_readout
 from gnn.models.gin import GinConvolution
@@ -279,8 +278,10 @@ def test_a_collision_of_hashes_is_found_and_runs_without(monkeypatch: pytest.Mon
     assert of(compiled).last.prepared is not None  # pyright: ignore[reportOptionalMemberAccess]
     mixed = colours._mixed
     # Some of what differs is one number now: features at first, then neighbours.
-    for weak in (lambda number: number * 0, lambda number: mixed(number) if number.dim() == 2 else number * 0):
-        monkeypatch.setattr(colours, "_mixed", weak)
+    for axes in (2, 1):
+        monkeypatch.setattr(
+            colours, "_mixed", lambda number, axes=axes: number * 0 if number.dim() == axes else mixed(number)
+        )
         other = x.clone()
         assert_equal(compiled, net, other, edges, batch)
         assert explain(compiled)[""].endswith("; equal rows not once: two rows that differ have the same hash")
