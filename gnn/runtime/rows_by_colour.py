@@ -231,7 +231,7 @@ class RowsByColour:
             return
         changed = node.args[0]
         made = isinstance(changed, fx.Node) and isinstance(self._example.computed(changed), Kernel)
-        if False and len(cast(fx.Node, changed).users) > 1:
+        if not made or len(cast(fx.Node, changed).users) > 1:
             raise SettingError(f"{node.name} changes in place what others may read")
 
     def _count(self, node: fx.Node, computed: Any, kind: int | str) -> None:  # noqa: ANN401
