@@ -14,11 +14,12 @@ from bench.report.lottery import tickets_table
 from bench.report.paper_tables import compared_tables
 from bench.report.pareto import has_quantized, pareto_fronts
 from bench.report.publishing import check_folder, check_packages, publish
+from bench.report.runtime_tables import runtime_sentence, speed_table
 from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Results
-from fixtures.results import READERS, Reported
+from fixtures.results import READERS, REPORTED, Reported
 from fixtures.results_document import DATA, results_document
 from fixtures.selection import follow_table
 from fixtures.session import SESSION, BenchSession, open_session
@@ -31,6 +32,7 @@ SENTENCES: dict[str, Callable[[Any], str]] = {
     "memory": lambda found: PeakMemory(**found).sentence,
     "compared": compared_sentence,
     "cuda": cuda_sentence,
+    "runtime": runtime_sentence,
 }
 
 
@@ -60,6 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[READERS] = [partial(write_page, config.option.report)]
     except GnnError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # noqa: ANN401
+    """Write the table of runtimes, which is all that their tests are for."""
+    if found := config.stash.get(REPORTED, {}).get("runtime"):
+        terminalreporter.section("our runtime beside its peers")
+        terminalreporter.write_line(speed_table(found).text())
 
 
 def write_page(folder: Path, document: dict[str, Any]) -> str:

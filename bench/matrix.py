@@ -5,6 +5,7 @@ from gnn.case import Case
 from gnn.compression import (
     L2,
     A2q,
+    Bf16,
     CompressionSettings,
     DegreeQuant,
     Dense,
@@ -186,7 +187,8 @@ VARIANTS = tuple(
     for bit_width in (4, 8)
 )
 QUANTIZATION = beside(
-    rows(QUANTIZED, (A2q(), *VARIANTS), PAPER_ONLY) + rows((*QUANTIZED[1:], *TARGETS), (PostTraining(8),), PAPER_ONLY),
+    rows(QUANTIZED, (A2q(), *VARIANTS), PAPER_ONLY)
+    + rows((*QUANTIZED[1:], *TARGETS), (PostTraining(8), Bf16()), PAPER_ONLY),
     (
         *rows(GIN, (A2q(),), QUICK_MOST_EXPENSIVE),
         *rows(GIN, (DegreeQuant(4, "gradient-clipping", "percentile"),), QUICK_MOST_EXPENSIVE),
@@ -195,6 +197,8 @@ QUANTIZATION = beside(
         *rows(GIN, (PostTraining(8),), QUICK_EXPENSIVE),
         *rows(SPLINE, (PostTraining(8),), QUICK),
         *rows((*QUANTIZED[1:], *HGPSL, *GNNNET, *NESS), (PostTraining(8),), NIGHTLY),
+        *rows(GNNNET, (Bf16(),), QUICK_EXPENSIVE),
+        *rows(GIN, (Bf16(),), NIGHTLY),
     ),
 )
 

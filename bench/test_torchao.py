@@ -1,6 +1,5 @@
 """torchao as a compared tool: what its eager INT8 makes of our dense classifiers of graphs, beside our FP32 runtime."""
 
-import copy
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.peers.torchao import has_integers, quantized_copy
 from fixtures.latency import BlockProtocol, compare_latency
 from fixtures.session import BenchSession
 from gnn.case import Case
@@ -85,34 +85,19 @@ def test_torchao(
     assert facts["accuracy"] == pytest.approx(facts["dense_accuracy"], abs=ACCURACY_WITHIN)
 
 
-def quantized_copy(dense: GraphModel, config: str) -> GraphModel:
-    """The model with every layer that torchao takes for a linear one quantized."""
-    from torchao import quantization  # noqa: PLC0415  (not everybody has it)
-
-    model = copy.deepcopy(dense).eval()
-    # It would change settings of the whole process otherwise, which only compiled models have any use for.
-    quantization.quantize_(model, getattr(quantization, config)(set_inductor_config=False))
-    return model
-
-
 def quantized_layers(model: GraphModel, task: Task) -> Quantized:
     """What is really quantized: a layer whose weight is read without a call of it does not count."""
     called: set[str] = set()
     hooks = [
         layer.register_forward_pre_hook(lambda *_, name=name: called.add(name))
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Linear) and has_integers(layer.weight)
+        if isinstance(layer, nn.Linear) and has_integers(layer)
     ]
     with IntegerProducts() as products:
         model_inference(model, task)()
     for hook in hooks:
         hook.remove()
     return Quantized(len(called), products.count)
-
-
-def has_integers(weight: Any) -> bool:  # noqa: ANN401
-    """Whether a weight is one of torchao's tensors that hold codes."""
-    return getattr(getattr(weight, "qdata", None), "dtype", None) is torch.int8
 
 
 def matrices(model: GraphModel) -> int:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gnn.compression import (
         L2,
         A2q,
+        Bf16,
         DegreeQuant,
         Dense,
         FineGrained,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "L2",
     "A2q",
+    "Bf16",
     "DegreeQuant",
     "Dense",
     "FineGrained",

@@ -15,7 +15,7 @@ from fixtures.findings import FAIL
 from fixtures.record import Record, Results
 from gnn.tasks import PLANTED_PREFIX
 
-QUANTIZING = frozenset({"qat", "degree-quant", "a2q", "post-training", "hybrid"})
+QUANTIZING = frozenset({"qat", "degree-quant", "a2q", "post-training", "bf16", "hybrid"})
 NOT_TIMED = "not timed"
 UNEXPLAINED = "no reason was recorded"
 # All of whose tests are run by scripts/bench.

@@ -13,24 +13,32 @@ from gnn.runtime import Inference
 from gnn.tasks import GraphClassification
 
 
+class EagerGin(nn.Module):
+    """The net of PyG's layers, with the weights of a GIN."""
+
+    def __init__(self, model: Gin) -> None:
+        # PyG takes seconds to import, so only who measures against it pays for it.
+        from torch_geometric.nn import GINConv, global_mean_pool  # noqa: PLC0415
+
+        super().__init__()
+        own = copy.deepcopy(model)
+        self.settings, self.pool = own.settings, global_mean_pool
+        self.convolutions = nn.ModuleList(GINConv(cast(nn.Sequential, layer.nn)) for layer in own.convs)
+        # GINConv draws the weights of what it is given anew.
+        own.load_state_dict(model.state_dict())
+        self.lin1, self.lin2 = own.lin1, own.lin2
+        self.eval()
+
+    def forward(self, features: Tensor, edge_index: Tensor, graph_of_node: Tensor, graphs: int) -> Tensor:
+        """Logits of every graph of a batch."""
+        hidden = scale_features(features, self.settings.feature_scaling)
+        for convolution in self.convolutions:
+            hidden = convolution(hidden, edge_index)
+        return self.lin2(functional.relu(self.lin1(self.pool(hidden, graph_of_node, graphs))))
+
+
 def eager_gin(model: Gin, task: GraphClassification) -> Inference:
-    """Inference of the net from PyG's layers, with the weights of `model`, on the test graphs as one batch."""
-    # PyG takes seconds to import, so only who measures against it pays for it.
-    from torch_geometric.nn import GINConv, global_mean_pool  # noqa: PLC0415
-
-    own = copy.deepcopy(model).eval()
-    convolutions = [GINConv(cast(nn.Sequential, layer.nn)).eval() for layer in own.convs]
-    # GINConv draws the weights of what it is given anew.
-    own.load_state_dict(model.state_dict())
-    batch = task.batch("test")
-    graph_of_node, graphs = batch.graph_of_node, len(batch.labels)
-
-    @torch.inference_mode()
-    def infer() -> Tensor:
-        hidden = scale_features(batch.features, own.settings.feature_scaling)
-        for convolution in convolutions:
-            hidden = convolution(hidden, batch.edge_index)
-        hidden = functional.relu(own.lin1(global_mean_pool(hidden, graph_of_node, graphs)))
-        return own.lin2(hidden)
-
-    return infer
+    """Inference of the net on the test graphs as one batch."""
+    eager, batch = EagerGin(model), task.batch("test")
+    arguments = batch.features, batch.edge_index, batch.graph_of_node, batch.graphs
+    return torch.inference_mode()(lambda: eager(*arguments))

@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gnn.layers.feature_scaling import scale_features
@@ -12,23 +12,31 @@ from gnn.runtime import Inference
 from gnn.tasks import GraphClassification
 
 
+class EagerGnnNet(nn.Module):
+    """The net of PyG's layers, with the weights of a GNNNet."""
+
+    def __init__(self, model: GnnNet) -> None:
+        # PyG takes seconds to import, so only who measures against it pays for it.
+        from torch_geometric.nn import GCNConv, global_max_pool  # noqa: PLC0415
+
+        super().__init__()
+        self.settings, self.pool = model.settings, global_max_pool
+        self.convolutions = nn.ModuleList(GCNConv(*widths) for widths in model.settings.widths)
+        for convolution, layer in zip(self.convolutions, model.gnn_layers, strict=True):
+            convolution.load_state_dict(layer.state_dict())
+        self.classifier = copy.deepcopy(model.mlps[0])
+        self.eval()
+
+    def forward(self, features: Tensor, edge_index: Tensor, graph_of_node: Tensor, graphs: int) -> Tensor:
+        """Logits of every graph of a batch."""
+        hidden = scale_features(features, self.settings.feature_scaling)
+        for convolution in self.convolutions:
+            hidden = functional.elu(convolution(hidden, edge_index))
+        return self.classifier(self.pool(hidden, graph_of_node, graphs))
+
+
 def eager_gnnnet(model: GnnNet, task: GraphClassification) -> Inference:
-    """Inference of the net from PyG's layers, with the weights of `model`, on the test graphs as one batch."""
-    # PyG takes seconds to import, so only who measures against it pays for it.
-    from torch_geometric.nn import GCNConv, global_max_pool  # noqa: PLC0415
-
-    own = copy.deepcopy(model).eval()
-    convolutions = [GCNConv(*widths).eval() for widths in own.settings.widths]
-    for convolution, layer in zip(convolutions, own.gnn_layers, strict=True):
-        convolution.load_state_dict(layer.state_dict())
-    batch = task.batch("test")
-    graph_of_node, graphs = batch.graph_of_node, len(batch.labels)
-
-    @torch.inference_mode()
-    def infer() -> Tensor:
-        hidden = scale_features(batch.features, own.settings.feature_scaling)
-        for convolution in convolutions:
-            hidden = functional.elu(convolution(hidden, batch.edge_index))
-        return own.mlps[0](global_max_pool(hidden, graph_of_node, graphs))
-
-    return infer
+    """Inference of the net on the test graphs as one batch."""
+    eager, batch = EagerGnnNet(model), task.batch("test")
+    arguments = batch.features, batch.edge_index, batch.graph_of_node, batch.graphs
+    return torch.inference_mode()(lambda: eager(*arguments))

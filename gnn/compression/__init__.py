@@ -1,6 +1,7 @@
 """Methods that make a model smaller, one a file."""
 
 from gnn.compression.a2q import A2q
+from gnn.compression.bf16 import Bf16
 from gnn.compression.context import Compressed, Context, TrainingContext
 from gnn.compression.degree_quant import DegreeQuant
 from gnn.compression.dense import Dense
@@ -26,6 +27,7 @@ __all__ = [
     "L2",
     "METHODS",
     "A2q",
+    "Bf16",
     "Compressed",
     "CompressionSettings",
     "Context",

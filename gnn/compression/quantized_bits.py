@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from gnn.layers import CsrMatrix
 from gnn.models import on_task, unwrapped_model
+from gnn.quantization.bfloat16 import BITS, Bfloat16Rounding, bfloat16_weights
 from gnn.quantization.integer_layers import IntegerProduct
 from gnn.quantization.integer_model import integer_weights
 from gnn.quantization.learned_quantizer import NodeQuantizer
+from gnn.quantization.product import Product
 from gnn.quantization.quantized_model import weights_in_fp32
 from gnn.tasks import Task
 
@@ -34,13 +36,14 @@ class BitWidths:
 
 
 def measured_bits(model: nn.Module, plain: nn.Module, task: Task) -> BitWidths:
-    """The bits of an integer model; `plain` is the same model in FP32.
+    """The bits of a model on integers or in bfloat16; `plain` is the same model in FP32.
 
     A number that is never negative does without its sign, which counts as no bit. Weights and inputs of layers that
     stayed in FP32 count 32 bits.
     """
     model = unwrapped_model(model)
     held = {name: weight.bit_width for name, weight in integer_weights(model).items()}
+    held |= dict.fromkeys(bfloat16_weights(model), BITS)
     sizes = {name: parameter.numel() for name, parameter in unwrapped_model(plain).named_parameters()}
     of_weights = sum(count * held.get(name, FULL_PRECISION) for name, count in sizes.items())
     watch = _Watch(model, task.in_degree("test"))
@@ -64,11 +67,12 @@ class _Watch:
 
     @torch.no_grad()
     def run(self, task: Task) -> None:
-        in_fp32 = {name.rpartition(".")[0] for name in weights_in_fp32(self.model)}
+        left = set(weights_in_fp32(self.model)).difference(bfloat16_weights(self.model))
+        in_fp32 = {name.rpartition(".")[0] for name in left}
         hooks = [
             module.register_forward_hook(self._look(name))
             for name, module in self.model.named_modules()
-            if isinstance(module, IntegerProduct) or name in in_fp32
+            if _reads_few_bits(module) or name in in_fp32
         ]
         self.model.eval()
         asked = on_task(self.model, task)
@@ -100,6 +104,11 @@ class _Watch:
         for (degree, width), nodes in sorted(pairs.items()):
             of_degree = self.histogram.setdefault(str(degree), {})
             of_degree[str(width)] = of_degree.get(str(width), 0) + nodes
+
+
+def _reads_few_bits(module: nn.Module) -> bool:
+    of_bfloat16 = isinstance(module, Product) and isinstance(module.inputs, Bfloat16Rounding)
+    return of_bfloat16 or isinstance(module, IntegerProduct)
 
 
 def _bits_of_rows(module: nn.Module, rows: int) -> Tensor:

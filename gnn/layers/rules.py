@@ -18,7 +18,16 @@ from torch import nn
 
 Rule = TypeVar("Rule", bound=Callable[..., Any])
 # A subclass that defines one of these computes something else than the type that the rule is of.
-COMPUTES = ("forward", "propagate", "message", "message_and_aggregate", "aggregate", "update", "edge_update")
+COMPUTES = (
+    "forward",
+    "propagate",
+    "message",
+    "message_and_aggregate",
+    "aggregate",
+    "update",
+    "edge_update",
+    "get_attention",
+)
 
 
 class Rules(Generic[Rule]):

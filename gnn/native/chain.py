@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from torch import Tensor
 from gnn.layers import CsrMatrix
 from gnn.native.activations import Activation
 from gnn.native.aggregation import aggregate, require_rows
-from gnn.native.fastest import fastest, rows_class
+from gnn.native.fastest import SPARSE, fastest, rows_class
 from gnn.native.library import kernels, library
 from gnn.native.products import PackedWeight
 from gnn.native.tensors import taken
@@ -19,6 +20,8 @@ Bases = Sequence[Tensor | None]
 
 class _Step(ctypes.Structure):
     _fields_ = (
+        ("pointer", ctypes.c_void_p),
+        ("column", ctypes.c_void_p),
         ("packed", ctypes.c_void_p),
         ("base", ctypes.c_void_p),
         ("base_stride", ctypes.c_int64),
@@ -33,9 +36,13 @@ class ProductChain:
 
     def __init__(self, weights: Sequence[PackedWeight], activations: Sequence[Activation]) -> None:
         self.weights, self.activations = list(weights), list(activations)
-        self._key = tuple(size for weight in weights for size in weight.weight.shape)
+        self._outputs = self.weights[-1].weight.shape[1]
         self._ways: dict[tuple[int, bool], str] = {}
-        self._steps: tuple[tuple[int | None, ...], object] = ((), None)
+        self._steps: tuple[object, object] = ((), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Where tensors lie in memory is nothing for a copy.
+        return {**vars(self), "_steps": ((), None)}
 
     def __call__(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
         """activation(... activation((matrix @ x) W + base) ...).
@@ -44,16 +51,30 @@ class ProductChain:
         """
         rows = len(features) if matrix is None else matrix.shape[0]
         key = (rows_class(rows), matrix is None)
-        if self._ways.get(key) == "native" and self._takes(features, matrix, bases):
-            return self._native(features, matrix, bases)
-        if library() is None or key in self._ways or not self._takes(features, matrix, bases):
+        way = self._ways.get(key)
+        if library() is None or way == "torch" or not self._takes(features, matrix, bases):
             return self.apart(features, matrix, bases)
+        if way is None:
+            way = self._choose(key, features, matrix, bases)
+        if way == "torch":
+            return self.apart(features, matrix, bases)
+        return self._native(features, matrix, bases, sparse=way == SPARSE)
+
+    def _choose(self, key: tuple[int, bool], features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> str:
         ways = {
             "torch": lambda: self.apart(features, matrix, bases),
-            "native": lambda: self._native(features, matrix, bases),
+            "native": lambda: self._native(features, matrix, bases, sparse=False),
         }
-        self._ways[key] = fastest(("chain", *self._key, *key), ways)
-        return self(features, matrix, bases)
+        if any(weight.sparsity_class for weight in self.weights):
+            ways[SPARSE] = lambda: self._native(features, matrix, bases, sparse=True)
+        sizes = [size for weight in self.weights for size in (*weight.weight.shape, *weight.sparsity_class)]
+        self._ways[key] = fastest(("chain", *sizes, *key), ways)
+        return self._ways[key]
+
+    @property
+    def ways(self) -> set[str]:
+        """The ways that calls until now have gone, and those of the products that went apart."""
+        return set(self._ways.values()).union(*[weight.ways for weight in self.weights])
 
     def apart(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
         """The same, one after the other."""
@@ -67,7 +88,7 @@ class ProductChain:
         value = None if matrix is None else matrix.value
         return features.dim() == 2 and features.shape[1] == len(first) and taken(features, first, value, *bases)
 
-    def _native(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases) -> Tensor:
+    def _native(self, features: Tensor, matrix: CsrMatrix | None, bases: Bases, *, sparse: bool) -> Tensor:
         features = features.contiguous()
         bases = [None if base is None else base.contiguous() for base in bases]
         if matrix is None:
@@ -75,22 +96,22 @@ class ProductChain:
         else:
             require_rows(matrix, features)
             rows, graph = matrix.shape[0], tuple(part.data_ptr() for part in matrix.compact)
-        out = torch.empty(rows, self._key[-1])
-        failed = kernels().chain(
-            *graph, features.data_ptr(), rows, self._key[0], self._described(bases), len(self.weights), out.data_ptr()
-        )
-        return self.apart(features, matrix, bases) if failed else out
+        steps, channels = self._described(bases, sparse=sparse), features.shape[1]
+        out = torch.empty(rows, self._outputs)
+        refused = kernels().chain(*graph, features.data_ptr(), rows, channels, steps, len(self.weights), out.data_ptr())
+        return self.apart(features, matrix, bases) if refused else out
 
-    def _described(self, bases: Bases) -> object:
+    def _described(self, bases: Bases, *, sparse: bool) -> object:
         places = tuple(None if base is None else base.data_ptr() for base in bases)
-        if places != self._steps[0]:
+        if (sparse, places) != self._steps[0]:
             steps = (_Step * len(self.weights))()
             described = zip(self.weights, bases, self.activations, strict=True)
             for number, (weight, base, activation) in enumerate(described):
                 outputs = weight.weight.shape[1]
                 stride = outputs if base is not None and base.dim() > 1 else 0
-                steps[number] = _Step(
-                    weight.panels.data_ptr(), places[number], stride, outputs, activation.number, activation.alpha
-                )
-            self._steps = (places, steps)
+                entries = sparse and bool(weight.sparsity_class)
+                packed = weight.places(sparse=entries)
+                packed = packed if entries else (None, None, *packed)
+                steps[number] = _Step(*packed, places[number], stride, outputs, activation.number, activation.alpha)
+            self._steps = ((sparse, places), steps)
         return self._steps[1]

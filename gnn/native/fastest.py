@@ -15,7 +15,8 @@ from gnn.native.library import cache_folder, library, wanted
 ROUNDS = 7
 # A measurement lasts at least so long, or a clock's tick would decide.
 LEAST_S = 5e-5
-NATIVE = "native"
+NATIVE, SPARSE = "native", "sparse"
+PREFERRED = {"torch": (), NATIVE: (NATIVE,), SPARSE: (SPARSE, NATIVE)}
 
 
 def fastest(key: tuple[Hashable, ...], ways: Mapping[str, Callable[[], object]]) -> str:
@@ -23,15 +24,16 @@ def fastest(key: tuple[Hashable, ...], ways: Mapping[str, Callable[[], object]])
 
     Args:
         key: What is computed, and its class of shapes; the number of threads is added.
-        ways: Calls that give the same, by name. Those named "native" are kernels of this library.
+        ways: Calls that give the same, by name, PyTorch's own first. Those named "native", or "sparse" where they read
+            only what is not zero of a weight, are kernels of this library.
 
     Returns:
-        The way that `GNN_KERNELS` names where there is one, else the one with the least time.
+        The way that `GNN_KERNELS` asks for or the next best to it, else the one with the least time.
     """
     if len(ways) == 1:
         return next(iter(ways))
     if (want := wanted()) != "fastest":
-        return next(name for name in ways if (name == NATIVE) == (want == NATIVE))
+        return next((name for name in PREFERRED[want] if name in ways), next(iter(ways)))
     text = " ".join(map(str, (*key, torch.get_num_threads())))
     known = _known()
     if known.get(text) not in ways:

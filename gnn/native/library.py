@@ -1,8 +1,8 @@
 """Kernels in C for one core, compiled by this machine's own compiler when they are first needed.
 
 Without a compiler there are none, and everything that calls them has a form in PyTorch. `GNN_KERNELS=torch` in the
-environment asks for that form, `GNN_KERNELS=native` for these kernels, wherever both can be had; else the faster is
-taken, as measured (see `gnn.native.fastest`).
+environment asks for that form, `GNN_KERNELS=native` for these kernels, wherever both can be had, `GNN_KERNELS=sparse`
+for those of them that pass over zeros of weights; else the fastest is taken, as measured (see `gnn.native.fastest`).
 """
 
 import ctypes
@@ -38,15 +38,24 @@ SIGNATURES = {
     "chain": "ppppnnpnp",
     "equal_rows": "pnnippnppp",
     "refine": "pppnnppipppnppp",
+    "sparse_product": "pnppppnpnnnif",
+    "pack_bfloat16": "pnnp",
+    "product_bfloat16": "pnppnpnnnif",
+    "attend": "ppnpnppinnppfpnpiif",
+    "best_nodes": "pppnp",
+    "learn_edges": "pppnpnpffpppn",
 }
-RESULTS = {"panel_width": ctypes.c_int, "chain": ctypes.c_int}
+WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes")
+RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), "learn_edges": ctypes.c_int64}
 
 
 def wanted() -> str:
-    """Which kernels `GNN_KERNELS` asks for: "native", "torch" or "fastest"; raises `SettingError` for anything else."""
+    """Which kernels `GNN_KERNELS` asks for; raises `SettingError` for what is none of "native", "sparse", "torch" and
+    "fastest".
+    """
     value = os.environ.get("GNN_KERNELS") or "fastest"
-    if value not in ("native", "torch", "fastest"):
-        raise SettingError(f"GNN_KERNELS is {value!r}; expected native, torch or fastest")
+    if value not in ("native", "sparse", "torch", "fastest"):
+        raise SettingError(f"GNN_KERNELS is {value!r}; expected native, sparse, torch or fastest")
     return value
 
 
@@ -78,7 +87,13 @@ def missing_because() -> str:
 def processor() -> tuple[int, tuple[str, ...]]:
     """How many floats a vector has here, and what the compiler has to know of the processor."""
     capability = torch.backends.cpu.get_cpu_capability()
-    return WIDTHS.get(capability, 4), FLAGS.get(capability, ())
+    of_bfloat16 = ("-mavx512bf16",) if has_bfloat16() else ()
+    return WIDTHS.get(capability, 4), (*FLAGS.get(capability, ()), *of_bfloat16)
+
+
+def has_bfloat16() -> bool:
+    """Whether this processor has instructions for products of bfloat16, and kernels may use them."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_avx512_bf16_supported()
 
 
 @lru_cache
@@ -124,5 +139,8 @@ def _loaded(path: Path) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path))
     for name, kinds in SIGNATURES.items():
         function = getattr(loaded, name)
-        function.argtypes, function.restype = [KINDS[kind] for kind in kinds], RESULTS.get(name)
+        function.argtypes, function.restype = (
+            [KINDS[kind] for kind in kinds],
+            RESULTS.get(name),
+        )
     return loaded

@@ -10,6 +10,8 @@
 #ifndef LANES
 #define LANES 4
 #endif
+/* Rows that a product with a sparse weight takes at once. */
+#define SPARSE_ROWS (8 * LANES)
 #define ALIGNED_TO_FLOATS __attribute__((vector_size(4 * LANES), aligned(4), may_alias))
 
 typedef float vector __attribute__((vector_size(4 * LANES)));

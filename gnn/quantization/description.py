@@ -6,10 +6,11 @@ from typing import Any, Literal, TypeVar, get_args
 from torch import nn
 
 from gnn.errors import SettingError
+from gnn.quantization.bfloat16 import BITS, Bfloat16Scheme
 from gnn.quantization.channel_scheme import ChannelScheme
 from gnn.quantization.degree_protection import DegreeProtection
 from gnn.quantization.fake_quantize import require_bit_width
-from gnn.quantization.integer_model import convert, idle_inputs
+from gnn.quantization.integer_model import convert, idle_inputs, plain_weights
 from gnn.quantization.node_group_scheme import NodeGroupScheme
 from gnn.quantization.quantized_model import quantize_model
 from gnn.quantization.range_scheme import RangeScheme
@@ -17,16 +18,23 @@ from gnn.quantization.scheme import Scheme
 from gnn.quantization.tensor_quantizer import TensorQuantizerSettings
 
 Model = TypeVar("Model", bound=nn.Module)
-Kind = Literal["range", "channel", "node-group"]
+BFLOAT16 = "bfloat16"
+Kind = Literal["range", "channel", "node-group", "bfloat16"]
 MOST_GROUPS = 2**16
+
+
+def in_bfloat16(model: nn.Module) -> bool:
+    """Whether the products of a model read bfloat16."""
+    return getattr(getattr(model, "quantization", None), "kind", None) == BFLOAT16
 
 
 @dataclass(frozen=True)
 class Quantization:
     """All that decides which quantizers a model has; what they learned is in its state.
 
-    `kind` names the scheme; the layers in `fp32_layers` and the places in `fp32_sites` have none. `groups` and
-    `nonnegative`, the layers whose inputs have no sign, are for "node-group" only. Raises `SettingError` out of range.
+    `kind` names the scheme, or "bfloat16" for products that read such numbers; the layers in `fp32_layers` and the
+    places in `fp32_sites` have none. `groups` and `nonnegative`, the layers whose inputs have no sign, are for
+    "node-group" only. Raises `SettingError` out of range.
     """
 
     kind: Kind
@@ -37,7 +45,10 @@ class Quantization:
     nonnegative: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        require_bit_width(self.bit_width)
+        if self.kind == BFLOAT16 and self.bit_width != BITS:
+            raise SettingError(f"bit_width {self.bit_width!r} is not that of bfloat16; give {BITS}")
+        if self.kind != BFLOAT16:
+            require_bit_width(self.bit_width)
         if self.kind not in get_args(Kind):
             raise SettingError(f"kind {self.kind!r} of quantization is unknown; valid are: {', '.join(get_args(Kind))}")
         if type(self.groups) is not int or not 1 <= self.groups <= MOST_GROUPS:
@@ -53,6 +64,8 @@ class Quantization:
         self, settings: TensorQuantizerSettings | None = None, protection: DegreeProtection | None = None
     ) -> Scheme:
         """The scheme, with settings for the training of its ranges where it has any."""
+        if self.kind == BFLOAT16:
+            return Bfloat16Scheme()
         settings = settings or TensorQuantizerSettings(self.bit_width)
         if self.kind == "range":
             return RangeScheme(settings, protection)
@@ -76,7 +89,14 @@ class Quantization:
         return model
 
     def to_integers(self, model: Model, *, structure_only: bool = False) -> Model:
-        """A quantized model as one that runs on integers and, in its field `quantization`, says how it was made."""
+        """A quantized model as one that runs on integers and, in its field `quantization`, says how it was made.
+
+        One in bfloat16 has its rounded weights as plain parameters.
+        """
+        if self.kind == BFLOAT16:
+            in_bfloat16: Any = plain_weights(model)
+            in_bfloat16.quantization = self
+            return in_bfloat16
         integer: Any = convert(model, structure_bits=self.bit_width if structure_only else None)
         idle = [] if structure_only else idle_inputs(model)
         integer.quantization = replace(self, fp32_sites=(*self.fp32_sites, *idle))

@@ -43,9 +43,7 @@ def convert(model: Model, *, structure_bits: int | None = None) -> Model:
                 setattr(layer, place, IntegerProduct(part, held, list(part.weights)))
             elif isinstance(part, Aggregation) and not isinstance(part.messages, nn.Identity):
                 setattr(layer, place, IntegerAggregation(part, returns_messages=getattr(layer, "sends_itself", False)))
-    for layer in list(integer.modules()):
-        if "parametrizations" in layer._modules:
-            _leave_parametrizations(layer, structure_only=structure_bits is not None)
+    plain_weights(integer, structure_only=structure_bits is not None)
     if not is_integer(integer):
         raise nothing_to_quantize(integer, untouched_layers(integer))
     return integer
@@ -69,6 +67,14 @@ def _integer_weight(owner: Any, name: str, product: Product, structure_bits: int
         held.hold(quantizer, weight.detach())
     del owner.parametrizations[name]
     return held
+
+
+def plain_weights(model: Model, *, structure_only: bool = False) -> Model:
+    """Make plain parameters of a model's quantized weights, in place, at their quantized values."""
+    for layer in list(model.modules()):
+        if "parametrizations" in layer._modules:
+            _leave_parametrizations(layer, structure_only=structure_only)
+    return model
 
 
 @torch.no_grad()
@@ -141,7 +147,7 @@ def dequantized_state(model: nn.Module) -> dict[str, Tensor]:
 def plain_model(model: Model) -> Model:
     """The model itself or, for a converted one, the plain model with the same weights in FP32."""
     model = unwrapped_model(model)
-    if not is_integer(model):
+    if "plain_structure" not in model.__dict__:
         return model
     plain = copy.deepcopy(model.__dict__["plain_structure"])
     plain.load_state_dict(dequantized_state(model), assign=True)

@@ -1,5 +1,8 @@
 """Any model as fast inference: real kernels by rules per type of layer, fused where a trace succeeds."""
 
+from gnn.runtime import attention_layers as _attention_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime import hgpsl_layers as _hgpsl_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime import onnx_pyg_rules as _onnx_pyg_rules  # noqa: F401  (its rules register themselves)
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime.compiled import (
@@ -10,5 +13,15 @@ from gnn.runtime.compiled import (
     model_inference,
     untouched_layers,
 )
+from gnn.runtime.onnx_export import OnnxFile, export_onnx
 
-__all__ = ["Inference", "compile", "compile_inference", "explain", "model_inference", "untouched_layers"]
+__all__ = [
+    "Inference",
+    "OnnxFile",
+    "compile",
+    "compile_inference",
+    "explain",
+    "export_onnx",
+    "model_inference",
+    "untouched_layers",
+]

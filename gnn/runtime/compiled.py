@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from gnn.errors import SettingError
 from gnn.layers.rules import lower
 from gnn.models import fp32_model, on_task, unwrapped_model
+from gnn.native import SPARSE, has_bfloat16
+from gnn.quantization.description import in_bfloat16
+from gnn.quantization.integer_model import plain_model
 from gnn.runtime.kernels import KERNEL, Kernel
 from gnn.runtime.peepholes import FUSED, fuse
 from gnn.tasks import Task
@@ -17,11 +20,21 @@ from gnn.tasks import Task
 Inference = Callable[[], Tensor]
 Module = TypeVar("Module", bound=nn.Module)
 
-# Where a compiled module has what became of its layers.
-REPORT = "_lowering_report"
+# Where a compiled module has what became of its layers, and in which precision its products read.
+REPORT, PRECISION = "_lowering_report", "_precision"
+# What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
+TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
+IN_BF16 = "products read bf16"
+NO_GAIN = "without a gain, as this processor has no instructions for it: rounded numbers are multiplied in FP32"
 
 
-def compile(module: Module, example: Any = None, *, deduplicate: bool | None = None) -> Module:  # noqa: A001, ANN401
+def compile(  # noqa: A001
+    module: Module,
+    example: Any = None,  # noqa: ANN401
+    *,
+    precision: str = "fp32",
+    deduplicate: bool | None = None,
+) -> Module:
     """Compile any module for inference.
 
     The result is a copy in evaluation mode whose weights take no gradient. Each layer with a rule in
@@ -35,12 +48,18 @@ def compile(module: Module, example: Any = None, *, deduplicate: bool | None = N
     Args:
         module: Any nn.Module, in PyTorch's wrappers or not.
         example: The arguments of one call: a tuple of them, a mapping by name, or the only one.
+        precision: "fp32", or "bf16" for products that round weights, once, and what they read to bfloat16 and add up in
+            FP32: other results, in half the time where the processor has instructions for it. A model that is in
+            bfloat16 (`gnn.Bf16`) is compiled so in any case.
         deduplicate: Whether equal rows are computed once: where it pays (None), wherever it is exact, or never.
 
     Returns:
         The compiled copy, called as the module is; `explain` tells what became of its layers.
+
+    Raises:
+        SettingError: There is no such precision.
     """
-    compiled = lowered(module)
+    compiled = lowered(module, precision)
     if example is not None:
         arguments = () if isinstance(example, Mapping) else example if isinstance(example, tuple) else (example,)
         _fuse(compiled, arguments, dict(example) if isinstance(example, Mapping) else {}, deduplicate)
@@ -50,32 +69,55 @@ def compile(module: Module, example: Any = None, *, deduplicate: bool | None = N
 def explain(compiled: nn.Module) -> dict[str, str]:
     """What became of each layer: the kernel it has, or why it was left; "" stands for the module as a whole.
 
-    Where equal rows can be computed once, it says how many rows the last graph has of each layer and how many differ.
+    Which of several kernels a product has is measured when it is first called, so that only then it is said where
+    zeros of weights are passed over. Where equal rows can be computed once, it says how many rows the last graph has of
+    each layer and how many of them differ.
+
     Raises `SettingError` for a module that is not compiled.
     """
     report = vars(compiled).get(REPORT)
     if report is None:
         raise SettingError(f"{type(compiled).__name__} is not compiled; give what gnn.runtime.compile returned")
     deduplication = getattr(compiled._modules.get(FUSED), "deduplication", None)
-    return dict(report) if deduplication is None else deduplication.explained(report)
+    report = report if deduplication is None else deduplication.explained(report)
+    said = [report[""]] if "" in report else []
+    kernels = [layer for name, layer in compiled.named_modules() if isinstance(layer, Kernel) and ".parts." not in name]
+    if sparse := sum(SPARSE in kernel.ways for kernel in kernels):
+        said.append(f"zeros of weights passed over ({sparse}x)")
+    if vars(compiled)[PRECISION] == "bf16":
+        said.append(IN_BF16 if has_bfloat16() else f"{IN_BF16} {NO_GAIN}")
+    return {**report, "": "; ".join(said)} if said else dict(report)
 
 
 def untouched_layers(module: nn.Module) -> dict[str, str]:
-    """The layers with weights or messages of their own that `compile` leaves as they are, each with the reason."""
+    """The layers with weights or messages of their own that `compile` leaves as they are, each with the reason.
+
+    "" says of the whole module where a precision brings nothing on this processor.
+    """
     compiled = lowered(module)
     layers = dict(compiled.named_modules())
-    return {
+    left = {
         path: said
         for path, said in explain(compiled).items()
         if KERNEL not in layers[path]._modules and _is_more_than_a_function(layers[path])
     }
+    in_vain = vars(compiled)[PRECISION] == "bf16" and not has_bfloat16()
+    return {**left, "": f"{IN_BF16} {NO_GAIN}"} if in_vain else left
 
 
 @torch.inference_mode(mode=False)
 @torch.no_grad()
-def lowered(module: Module) -> Module:
-    """A copy in evaluation mode in which every layer is lowered that has a rule that holds."""
-    compiled = copy.deepcopy(unwrapped_model(module)).eval().requires_grad_(requires_grad=False)
+def lowered(module: Module, precision: str = "fp32") -> Module:
+    """A copy in evaluation mode in which every layer is lowered that has a rule that holds.
+
+    Raises `SettingError` for an unknown precision.
+    """
+    if precision not in TOLERANCE:
+        raise SettingError(f"precision {precision!r} is unknown; valid are: {', '.join(TOLERANCE)}")
+    module = unwrapped_model(module)
+    if in_bfloat16(module):
+        return _with_rounding(module, lowered(plain_model(module), "bf16"))
+    compiled = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
     report: dict[str, str] = {}
     inside: list[str] = []
     for path, layer in list(compiled.named_modules()):
@@ -84,7 +126,23 @@ def lowered(module: Module) -> Module:
             report[path] = said
         if isinstance(kernel, Kernel) and not kernel.entered:
             inside.append(f"{path}." if path else "")
-    vars(compiled)[REPORT] = report
+    for kernel in compiled.modules():
+        if isinstance(kernel, Kernel):
+            kernel.reads_bfloat16 = precision == "bf16"
+    vars(compiled)[REPORT], vars(compiled)[PRECISION] = report, precision
+    return compiled
+
+
+def _with_rounding(rounding: Module, compiled: Module) -> Module:
+    """The compiled module with those layers of one in bfloat16 that no kernel stands for and that round in between."""
+    for path, layer in rounding.named_modules():
+        if not hasattr(layer, "add_quantizers") or KERNEL in compiled.get_submodule(path)._modules:
+            continue
+        own = copy.deepcopy(layer).eval().requires_grad_(requires_grad=False)
+        if not path:
+            vars(own).update({name: vars(compiled)[name] for name in (REPORT, PRECISION)})
+            return cast(Module, own)
+        compiled.set_submodule(path, own)
     return compiled
 
 
@@ -123,7 +181,7 @@ def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, A
         report[""] = (
             "not fused, since a layer has hooks"
             if any(_hooks(layer) for layer in compiled.modules())
-            else fuse(compiled, arguments, keywords, deduplicate)
+            else fuse(compiled, arguments, keywords, TOLERANCE[vars(compiled)[PRECISION]], deduplicate)
         )
 
 

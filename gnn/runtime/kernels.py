@@ -1,9 +1,10 @@
 """The kernels that layers are lowered to; each takes the place of a layer's forward in a copy of its model."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, NormalizedAdjacency
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, PackedWeight, ProductChain, transform
+from gnn.native import NOTHING, Activation, Bfloat16Weight, PackedWeight, rounded, transform
 from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.graph_cache import STRUCTURE, GraphCache, with_own_row
 
@@ -24,12 +25,14 @@ class Kernel(nn.Module):
     """What computes a layer instead of its own forward, called as that is.
 
     `name` is what `explain` says. A kernel that is `entered` is made of layers and kernels, and a trace looks inside.
-    Its `activation` is done to its result before that is written; None stands for a kernel that cannot.
+    Its `activation` is done to its result before that is written; None stands for a kernel that cannot. Where it
+    `reads_bfloat16` its products round what they read, in the order that the layer has them in.
     """
 
     name: ClassVar[str]
     entered: ClassVar[bool] = False
     activation: Any = None
+    reads_bfloat16 = False
 
     def activated(self, activation: Activation) -> "Kernel | None":
         """The same kernel with an activation of what it gives, None where that cannot be."""
@@ -39,6 +42,18 @@ class Kernel(nn.Module):
         vars(other)["_modules"] = dict(self._modules)
         other.activation = activation
         return other
+
+    def without_bias(self) -> "Kernel":
+        """The same kernel with nothing added to its products."""
+        other = copy.copy(self)
+        vars(other)["_modules"] = dict(self._modules)
+        vars(other)["bias"] = None
+        return other
+
+    @property
+    def ways(self) -> set[str]:
+        """How its products were computed until now, see `gnn.native.fastest`."""
+        return vars(self)["packed"].ways if "packed" in vars(self) else set()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
         """Move the tensors that are plain attributes, which are read faster than buffers, to another device too."""
@@ -60,12 +75,15 @@ class Affine(Kernel):
     @cached_property
     def packed(self) -> PackedWeight:
         """The weight as products take it."""
-        return PackedWeight(self.weight)
+        return Bfloat16Weight(self.weight) if self.reads_bfloat16 else PackedWeight(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         """Transform the last axis."""
         if features.dim() != 2:
-            return self.activation.in_place(functional.linear(features, self.weight.t(), self.bias))
+            features, weight = (
+                (rounded(features), rounded(self.weight)) if self.reads_bfloat16 else (features, self.weight)
+            )
+            return self.activation.in_place(functional.linear(features, weight.t(), self.bias))
         return self.packed.product(features, self.bias, self.activation)
 
     def of_rows(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
@@ -142,7 +160,9 @@ class Product(Kernel):
         self.weight, self.bias, self.shift = weight.detach(), None if bias is None else bias.detach(), shift
         self.tables, self.out = tables, weight.shape[1] // tables
         # An aggregation first has the bias for free, so that a little less to aggregate does not pay.
-        self.aggregates_first = tables == 1 and len(weight) < 2 * self.out
+        self._moves_less = tables == 1 and len(weight) < 2 * self.out
+        # Where the layer itself aggregates first; whose products round what they read has no choice.
+        self.own_order_aggregates_first = False
         self._words, self._drops = len(weight), False
         self._used: Tensor | None = None
         self._table = self.weight
@@ -151,7 +171,12 @@ class Product(Kernel):
     @cached_property
     def packed(self) -> PackedWeight:
         """The weight as products take it."""
-        return PackedWeight(self.weight)
+        return Bfloat16Weight(self.weight) if self.reads_bfloat16 else PackedWeight(self.weight)
+
+    @property
+    def aggregates_first(self) -> bool:
+        """Whether it computes (operator @ x) W."""
+        return self.own_order_aggregates_first if self.reads_bfloat16 else self._moves_less
 
     def forward(self, features: Tensor | CsrMatrix, operator: Any) -> Tensor:  # noqa: ANN401  (whatever multiplies)
         """Project and aggregate."""
@@ -166,7 +191,8 @@ class Product(Kernel):
         """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
         rows, columns = matrix.shape
         # Where there are fewer rows to project than there will be, as of equal ones, the sum comes last.
-        if self.aggregates_first and columns > 0.8 * rows and not isinstance(features, CsrMatrix):
+        fewer = columns <= 0.8 * rows and not self.reads_bfloat16
+        if self.aggregates_first and not fewer and not isinstance(features, CsrMatrix):
             return self.packed.product(aggregate_matrix(matrix, features), base, activation)
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)
@@ -176,7 +202,7 @@ class Product(Kernel):
         return projected if self.tables == 1 else projected.view(-1, self.out)
 
     def _by_operator(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
-        projected = features @ self.weight
+        projected = (rounded(features) if self.reads_bfloat16 else features) @ self.packed.weight
         if self.tables > 1:
             projected = projected.reshape(-1, self.out)
         out = operator @ (projected if self.shift is None else projected + self.shift)
@@ -205,57 +231,14 @@ class Product(Kernel):
         if self._used is None:
             self._used = (self.weight != 0).any(dim=1)
             self._drops = not bool(self._used.all())
-            self._table = self.weight[self._used].contiguous()
-        if self._drops:
-            whole, used = features, self._used
-            features = self._cache.get("words", lambda: whole.keep_columns(used), whole)
+            self._table = self.packed.weight[self._used].contiguous()
+        whole, used = features, self._used
+        if self._drops or self.reads_bfloat16:
+            features = self._cache.get("words", lambda: self._read(whole.keep_columns(used)), whole)
         return aggregate_matrix(features, self._table)
 
-
-class Chain(Kernel):
-    """Products one after the other, the first of which may be of what an operator sums up."""
-
-    name = "aggregation and products in one"
-
-    def __init__(self, parts: Sequence[Affine | Product]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(parts)
-        self.products = list(parts)
-        self.activation = parts[-1].activation
-        self._chain = self._made()
-
-    def _made(self) -> ProductChain:
-        return ProductChain([part.packed for part in self.products], [part.activation for part in self.products])
-
-    def forward(self, features: Tensor | CsrMatrix, operator: Any = None) -> Tensor:  # noqa: ANN401
-        """Sum up where there is an operator, then transform."""
-        matrix = operator if type(operator) is CsrMatrix else matrix_of(operator)
-        if isinstance(features, CsrMatrix) or features.dim() != 2 or (matrix is None and operator is not None):
-            return self._apart(features, operator)
-        bases = [
-            part.bias if isinstance(part, Affine) else part._base(cast(CsrMatrix, matrix)) for part in self.products
-        ]
-        return self._chain(features, matrix, bases)
-
-    def _apart(self, features: Any, operator: Any) -> Tensor:  # noqa: ANN401
-        first, *others = self.products
-        if isinstance(first, Product):
-            out = first(features, operator)
-        else:
-            out = first(features if operator is None else operator @ features)
-        for part in others:
-            out = part(out)
-        return out
-
-    def activated(self, activation: Activation) -> "Chain | None":
-        """The same with an activation of what it gives."""
-        last = self.products[-1].activated(activation)
-        return None if last is None else Chain([*self.products[:-1], cast(Affine | Product, last)])
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Kernel":
-        moved = super()._apply(fn, recurse)
-        self._chain = self._made()
-        return moved
+    def _read(self, words: CsrMatrix) -> CsrMatrix:
+        return replace(words, value=rounded(words.value)) if self.reads_bfloat16 else words
 
 
 def matrix_of(operator: object) -> CsrMatrix | None:

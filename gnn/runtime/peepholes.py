@@ -12,43 +12,51 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from gnn.native import Activation
+from gnn.runtime.chain import Chain
 from gnn.runtime.deduplication import Deduplication, deduplicated
-from gnn.runtime.kernels import KERNEL, Affine, Chain, Kernel, Product, ScaleShift, Transform, aggregate
+from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
 from gnn.runtime.steps import Steps, layers_of
-from gnn.runtime.tracing import CONSTANTS, traced_forward
+from gnn.runtime.tracing import CONSTANTS, trace
 
-TOLERANCE = 1e-5
 # Where a compiled module has its fused trace.
 FUSED = "_fused"
+
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], deduplicate: bool | None) -> str:
+def fuse(
+    compiled: nn.Module,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    tolerance: float,
+    deduplicate: bool | None,
+) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward. `deduplicate` is as in
-    `gnn.runtime.compile`.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
+    the fused form may differ by, as a share of the largest; `deduplicate` is as in `gnn.runtime.compile`.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
     own = compiled.forward
     try:
-        traced = traced_forward(compiled, own, arguments, keywords)
+        traced = trace(compiled, arguments, keywords)
     # Whatever a forward does that cannot be traced, from control flow to a type error of a proxy.
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
     done = _Rewriting(traced).all()
     expected = own(*arguments, **keywords)
+    agrees = partial(_agree, expected, tolerance=tolerance)
     deduplication, said = None, ""
     if deduplicate is not False:
         call = inspect.signature(own).bind(*arguments, **keywords)
-        deduplication, said = deduplicated(traced, call, partial(_agree, expected), always=deduplicate is True)
+        deduplication, said = deduplicated(traced, call, agrees, always=deduplicate is True)
     if not done and deduplication is None:
         return f"nothing to fuse{said}"
     fused = _Fused(traced, own, arguments, keywords, deduplication)
-    if not _agree(expected, fused._steps.run(*arguments, **keywords)):
+    if not agrees(fused._steps.run(*arguments, **keywords)):
         return "not fused, since the fused form gave something else than the module's own forward"
     compiled.add_module(FUSED, fused)
     vars(compiled)["forward"] = fused.forward
@@ -60,12 +68,12 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _agree(own: Any, fused: Any) -> bool:  # noqa: ANN401
+def _agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
     finite = own[own.isfinite()]
     scale = float(finite.abs().max()) if finite.numel() else 0.0
-    return torch.allclose(fused, own, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+    return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):
@@ -137,7 +145,9 @@ class _Rewriting:
     def _product_of_sum(self, node: fx.Node) -> bool:
         """(A x) W + b as one kernel, which may take A (x W) + b instead."""
         kernel, total = self._computed(node), self._only_read_by(node)
-        if not isinstance(kernel, Affine) or total is None or self._computed(total) not in AGGREGATING:
+        if not isinstance(kernel, Affine) or kernel.reads_bfloat16 or total is None:
+            return False
+        if self._computed(total) not in AGGREGATING:
             return False
         matrix, features = total.args
         self._replace(node, Product(kernel.weight, kernel.bias), features, matrix)
@@ -148,7 +158,7 @@ class _Rewriting:
         kernel, before = self._computed(node), self._only_read_by(node)
         norm = self._computed(before) if before is not None else None
         plain = type(kernel) is Affine or (type(kernel) is Product and kernel.shift is None)
-        if before is None or not isinstance(norm, ScaleShift) or not plain:
+        if before is None or not isinstance(norm, ScaleShift) or not plain or kernel.reads_bfloat16:
             return False
         folded = cast(Affine | Product, kernel).after(norm.scale, norm.shift)
         self._replace(node, folded, before.args[0], *node.args[1:])
@@ -166,7 +176,7 @@ class _Rewriting:
         kernel: Any = self._computed(product)
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
-        features = self._insert(node, type(kernel)(kernel.weight, None), *product.args)
+        features = self._insert(node, kernel.without_bias(), *product.args)
         features.meta["layers"] = layers_of(product)
         self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
@@ -195,7 +205,7 @@ class _Rewriting:
         """Products whose rows nobody else reads, one after the other for some rows at a time."""
         kernel, product = self._computed(node), self._only_read_by(node)
         before = self._computed(product) if product is not None else None
-        if type(kernel) is not Affine or product is None:
+        if type(kernel) is not Affine or kernel.reads_bfloat16 or product is None:
             return False
         if isinstance(before, Chain):
             parts = before.products

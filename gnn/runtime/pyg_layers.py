@@ -1,7 +1,7 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ class Convolution(Kernel):
 
     name = "embedding bags and products"
     hops: int = 1
+    node_axis: ClassVar[int] = -2
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
         super().__init__()
@@ -48,7 +49,7 @@ class Convolution(Kernel):
         self.aggregation = AGGREGATIONS.get(type(layer.aggr_module).__name__, "another way")
         if self.aggregation not in aggregations:
             raise SettingError(f"its messages are aggregated in a way that has no kernel ({layer.aggr_module})")
-        if layer.flow != "source_to_target" or layer.node_dim != -2 or layer.decomposed_layers > 1:
+        if layer.flow != "source_to_target" or layer.node_dim != self.node_axis or layer.decomposed_layers > 1:
             raise SettingError("its flow, node_dim or decomposed_layers is not the usual one")
         if any(hooks for name, hooks in vars(layer).items() if name.endswith("_hooks") and name.startswith("_")):
             raise SettingError("it has hooks")
@@ -56,11 +57,11 @@ class Convolution(Kernel):
     def knows(self, sources: Any, targets: Any, edges: Any, weight: Any) -> bool:  # noqa: ANN401
         """Whether these arguments are plain matrices."""
         return (
-            _is_plain(edges, torch.int64, 2)
+            is_plain(edges, torch.int64, 2)
             and len(edges) == 2
-            and _is_plain(sources, torch.float32, 2)
-            and (targets is sources or _is_plain(targets, torch.float32, 2))
-            and (weight is None or (_is_plain(weight, torch.float32, 1) and not _learns(weight)))
+            and is_plain(sources, torch.float32, 2)
+            and (targets is sources or is_plain(targets, torch.float32, 2))
+            and (weight is None or (is_plain(weight, torch.float32, 1) and not learns(weight)))
             and (weight is None or len(weight) == edges.shape[1])
         )
 
@@ -99,7 +100,8 @@ class Convolution(Kernel):
         return STRUCTURE.get(("gcn", self.aggregation, nodes, improved, add_self_loops), make, edges, *others)
 
 
-def _is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
+def is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
+    """Whether something is a dense tensor, or a parameter, of a type and with so many axes."""
     return (
         type(tensor) in (Tensor, nn.Parameter)
         and (plain := cast(Tensor, tensor)).dtype is dtype
@@ -108,7 +110,8 @@ def _is_plain(tensor: object, dtype: torch.dtype, axes: int) -> bool:
     )
 
 
-def _learns(tensor: Tensor) -> bool:
+def learns(tensor: Tensor) -> bool:
+    """Whether a gradient of a tensor is wanted now."""
     return tensor.requires_grad and torch.is_grad_enabled()
 
 
@@ -154,6 +157,7 @@ class Neighbours(Convolution):
         super().__init__(layer, "sum", "mean", "max")
         linear = product_of(of_neighbours)
         self.largest, self.product = linear, Product(linear.weight, linear.bias)
+        self.product.own_order_aggregates_first = True
         self.root = None if of_root is None else Affine(product_of(of_root, bias=False).weight, linear.bias)
 
     def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:

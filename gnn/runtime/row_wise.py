@@ -8,7 +8,8 @@ from torch import fx, nn
 from torch.nn import functional
 
 from gnn.layers.rules import full_name
-from gnn.runtime.kernels import KERNEL, Affine, Chain, ScaleShift, Transform
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL, Affine, ScaleShift, Transform
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SELU, nn.CELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid),

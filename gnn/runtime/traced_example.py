@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from gnn.errors import SettingError
-from gnn.runtime.kernels import KERNEL, Chain, Product, aggregate, matrix_of, plus_own_row
+from gnn.runtime.chain import Chain
+from gnn.runtime.kernels import KERNEL, Product, aggregate, matrix_of, plus_own_row
 from gnn.runtime.pyg_layers import Convolution
 from gnn.runtime.steps import attribute
 

@@ -1,10 +1,9 @@
-"""The forward of a module whose layers have kernels as a graph of steps."""
+"""A forward as a graph of calls, in which everything that has a kernel is one step."""
 
 import inspect
 import operator
 import sys
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from torch import fx, nn
 
@@ -17,7 +16,7 @@ from gnn.runtime.readouts import READOUTS
 CONSTANTS = (type(None), bool, int, float, str)
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """Layers with kernels and convolutions over edges stay whole, and so do the functions that depend on numbers."""
 
     def __init__(self) -> None:
@@ -42,20 +41,36 @@ class _Tracer(fx.Tracer):
         return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)
 
 
-def traced_forward(
-    compiled: nn.Module, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+def trace(
+    compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tracer: type[Tracer] = Tracer
 ) -> fx.GraphModule:
-    """The trace of a forward for calls like one, whose constants are in it; raises whatever cannot be traced raises."""
-    bound = inspect.signature(own).bind(*arguments, **keywords)
+    """The trace of a module's forward for calls like this one.
+
+    Raises `SettingError`, or what fails first, for a forward that cannot be traced.
+    """
+    bound = inspect.signature(compiled.forward).bind(*arguments, **keywords)
     given = {name: value for name, value in bound.arguments.items() if not isinstance(value, CONSTANTS)}
     bound.apply_defaults()
     constants = {name: value for name, value in bound.arguments.items() if name not in given}
-    graph = _Tracer().trace(compiled, constants)
+    graph = tracer().trace(compiled, constants)
     for node in reversed(graph.nodes):
         if node.users or node.op in ("placeholder", "output"):
             continue
         # Who calls has seen to it that constants are what they were.
-        if "assert" not in str(node.target) and node.target is not operator.eq:
+        if "assert" not in str(node.target) and node.target not in (operator.eq, operator.getitem):
             raise SettingError(f"the result of {node.name} is not used, so that it may change something in place")
         graph.erase_node(node)
-    return fx.GraphModule(compiled, graph)
+    traced = fx.GraphModule(compiled, graph)
+    for node in graph.nodes:
+        if node.op == "call_module" and node.kwargs:
+            _say_by_place(node, traced.get_submodule(cast(str, node.target)))
+    return traced
+
+
+def _say_by_place(node: fx.Node, layer: nn.Module) -> None:
+    """Have the call of a kernel say by place what it says by name, which is how peepholes read calls."""
+    kernel: Any = layer._modules.get(KERNEL)
+    if kernel is not None:
+        bound = inspect.signature(kernel.forward).bind(*node.args, **node.kwargs)
+        bound.apply_defaults()
+        node.args, node.kwargs = bound.args, bound.kwargs

@@ -92,7 +92,9 @@ def require(holds: object, sentence: str) -> None:
         raise AssertionError(sentence)
 
 
-def require_close(found: Tensor, expected: Tensor, sentence: str, relative: float = RELATIVE) -> None:
+def require_close(
+    found: Tensor, expected: Tensor, sentence: str, relative: float = RELATIVE, absolute: float = ABSOLUTE
+) -> None:
     """Raise AssertionError where two tensors differ by more than rounding can explain."""
     require(
         found.shape == expected.shape,
@@ -100,7 +102,7 @@ def require_close(found: Tensor, expected: Tensor, sentence: str, relative: floa
     )
     found, expected = found.double().cpu(), expected.double().cpu()
     largest = float(expected.abs().max()) if expected.numel() else 0.0
-    if not torch.allclose(found, expected, rtol=relative, atol=relative * largest * ABSOLUTE / RELATIVE):
+    if not torch.allclose(found, expected, rtol=relative, atol=absolute * largest):
         difference = float((found - expected).abs().max())
         raise AssertionError(f"{sentence}: a number differs by {difference:.2g}, where the largest is {largest:.2g}")
 

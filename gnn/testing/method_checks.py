@@ -126,7 +126,7 @@ def runs(of: Compression) -> None:
 
 
 def integers(of: Compression) -> None:
-    """Every weight is a code or was left with a reason, and integers give what they simulate."""
+    """Every weight is in fewer bits or was left with a reason, and integers give what they simulate."""
     if not of.found.quantized:
         raise SkipTest("the method quantizes nothing")
     require_accounted(of.subject.model, of.found)

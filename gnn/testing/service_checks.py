@@ -19,16 +19,18 @@ from gnn.compression.narrowing import narrow_model, silenced
 from gnn.errors import GnnError
 from gnn.models import GraphModel
 from gnn.quantization.agreement import Agreement
+from gnn.quantization.description import in_bfloat16
 from gnn.quantization.quantized_model import within
 from gnn.runtime import compile  # noqa: A004
 from gnn.storage.container import read_container
-from gnn.testing.checks import require, require_close, require_equal, said
+from gnn.testing.checks import ABSOLUTE, RELATIVE, require, require_close, require_equal, said
 from gnn.testing.example import Example
 from gnn.testing.graph_checks import Subject
 
 # Of the largest output, for a model on 8-bit integers and what it simulates.
 INTEGER_DIFFERENCE = 0.05
 OTHER_ARITHMETIC = 1e-3
+OTHER_ROUNDING = 1e-2
 
 
 def complete_state(subject: Subject) -> None:
@@ -82,7 +84,8 @@ def compiled(subject: Subject) -> None:
 
 
 def require_compiled(model: nn.Module, subject: Subject) -> None:
-    """Whether a model in evaluation mode, compiled, gives what it gives."""
+    """Whether a model in evaluation mode, compiled, gives what it gives; bfloat16 up to a rounding here and there."""
+    within = (OTHER_ROUNDING, OTHER_ROUNDING) if in_bfloat16(model) else (RELATIVE, ABSOLUTE)
     expected = [(what, example, subject.outputs(model, example)) for what, example in _runnable(subject, model)]
     first = expected[0]
     plain, fused = compile(model), None
@@ -93,7 +96,7 @@ def require_compiled(model: nn.Module, subject: Subject) -> None:
     for form, calls in forms:
         for what, example, outputs in calls:
             found = subject.outputs(form, example)
-            require_close(found, outputs, f"the compiled model gives something else {what}".rstrip())
+            require_close(found, outputs, f"the compiled model gives something else {what}".rstrip(), *within)
 
 
 def narrowed(subject: Subject) -> None:

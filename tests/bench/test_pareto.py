@@ -144,7 +144,7 @@ def sections(monkeypatch: pytest.MonkeyPatch, *records: Record) -> list[str]:
     reporter = SimpleNamespace(section=titles.append, write_line=lambda _line: None)
     reported = {
         "record": msgspec.to_builtins(records),
-        **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda", "data"), ()),
+        **dict.fromkeys(("broken", "speed", "memory", "tracing", "compared", "cuda", "runtime", "data"), ()),
     }
     results = msgspec.to_builtins(made_up_results(*records))
     monkeypatch.setattr(conftest, "results_document", lambda *_given: results)

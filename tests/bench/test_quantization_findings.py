@@ -58,7 +58,7 @@ def test_a_model_whose_weights_are_all_codes_is_fine() -> None:
 def test_weights_that_slipped_through_are_named() -> None:
     (finding,) = really_quantized(runs_of(gnnnet()))
     assert finding.status == FAIL
-    assert "0 weights are codes, expected were 4" in finding.sentence
+    assert "0 weights are in fewer bits, expected were 4" in finding.sentence
     assert "mlps.0.weight" in finding.sentence
     assert "seed 3" in finding.sentence
 

@@ -62,7 +62,7 @@ def test_an_unknown_method_is_refused() -> None:
     class Unregistered(Dense):
         method: ClassVar[str] = "melt"
 
-    with pytest.raises(UnknownNameError, match=r"^unknown method 'melt'; valid are: a2q, degree-quant, dense, fine-gr"):
+    with pytest.raises(UnknownNameError, match=r"^unknown method 'melt'; valid are: a2q, bf16, degree-quant, dense, f"):
         Case("cora-node", "spline", Unregistered())
 
 

@@ -71,7 +71,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
         (MINE, ["--model", "nte"], 2, "has no model 'nte' (it has MODEL); choose one"),
         (MINE, ["--max-drop", "-1"], 2, "max_drop -1.0 must be a number from 0 on"),
         (MINE, ["-o", "."], 2, ". cannot be written; name a file in a folder that you may write to"),
-        (MINE, ["--max-bytes", "9", "--budget", "2s", "--seeds", "1"], 1, "has at most 9 bytes"),
+        (MINE, ["--max-bytes", "9", "--budget", "6s", "--seeds", "1"], 1, "has at most 9 bytes"),
     ],
 )
 def test_bad_input_is_one_sentence_and_a_status(

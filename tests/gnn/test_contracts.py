@@ -11,6 +11,7 @@ from torch import nn
 from gnn.compression import (
     L2,
     A2q,
+    Bf16,
     DegreeQuant,
     FineGrained,
     GlobalMagnitude,
@@ -74,7 +75,7 @@ def check(name: str, settings: Any, without: str = "", **subject: Any) -> None: 
     """Whether a method keeps the contracts on one model, all of them but for those that its kind does not have."""
     found = report(each for each in check_method(settings, **subject) if each.name != f"{name}.{without}")
     assert not found.failed, f"\n{found}"
-    quantizes = isinstance(settings, Qat | DegreeQuant | A2q | PostTraining | Hybrid)
+    quantizes = isinstance(settings, Qat | DegreeQuant | A2q | PostTraining | Hybrid | Bf16)
     applies = {
         "sparsity-as-asked": hasattr(settings, "sparsity"),
         "masks-are-zeros": not quantizes and not isinstance(settings, Structured),
@@ -89,7 +90,7 @@ def check(name: str, settings: Any, without: str = "", **subject: Any) -> None: 
     ("name", "settings"),
     [
         *((name, Structured(0.5)) for name in FOREIGN_MODELS),
-        *((name, each) for name in SOME for each in (GlobalMagnitude(0.5), FineGrained(0.5), PostTraining(8))),
+        *((name, each) for name in SOME for each in (GlobalMagnitude(0.5), FineGrained(0.5), PostTraining(8), Bf16())),
     ],
     ids=str,
 )
@@ -101,7 +102,7 @@ def test_a_method_keeps_the_contracts_on_a_model_that_nobody_here_wrote(name: st
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        *((name, settings) for name in FIVE_MODELS for settings in (Structured(0.7), PostTraining(4))),
+        *((name, settings) for name in FIVE_MODELS for settings in (Structured(0.7), PostTraining(4), Bf16())),
         *((name, Structured(0.5, "taylor")) for name in ("gin", "ness")),
         *(("spline", settings) for settings in (GlobalMagnitude(0.5), FineGrained(0.5), *TRAINED)),
     ],

@@ -40,6 +40,9 @@ CONVOLUTIONS: dict[str, Callable[[int], nn.Module]] = {
     "gin without itself": lambda channels: pyg.GINConv(mlp(channels), eps=-1.0),
     "tag": lambda channels: pyg.TAGConv(channels, WIDTH),
     "sg": lambda channels: pyg.SGConv(channels, WIDTH, K=2),
+    "gat": lambda channels: pyg.GATConv(channels, WIDTH, residual=True),
+    "gat-v2": lambda channels: pyg.GATv2Conv(channels, WIDTH, heads=2, concat=False),
+    "supergat": lambda channels: pyg.SuperGATConv(channels, WIDTH),
     "own gcn": lambda channels: GraphConvolution(channels, WIDTH),
     "own gin": lambda channels: GinConvolution(channels, WIDTH),
 }

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from gnn.errors import SettingError
 from gnn.layers.csr_matrix import CsrMatrix
+from gnn.layers.hgpsl_convolution import HgpSlConvolution
 from gnn.layers.hgpsl_pool import HgpSlPool, PooledGraphs, degree_normalised, information_score, top_nodes
 from gnn.layers.neighbourhood import all_pairs, pairs_within_four_hops
+from gnn.runtime import compile, explain  # noqa: A004
 
 PROPERTY = settings(deadline=None, max_examples=25, derandomize=True)
 CHANNELS = 5
@@ -23,7 +25,7 @@ def random_batch(sizes: list[int], edges: int, seed: int) -> tuple[Tensor, Tenso
     generator = torch.Generator().manual_seed(seed)
     nodes, pointer = sum(sizes), torch.tensor([0, *sizes]).cumsum(0)
     graph = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    source, target = torch.randint(nodes, (2, edges), generator=generator)
+    source, target = torch.randint(max(1, nodes), (2, edges), generator=generator)
     same = graph[source] == graph[target]
     dense = torch.zeros(nodes, nodes, dtype=torch.float64)
     dense[source[same], target[same]] = 0.2 + torch.rand(int(same.sum()), dtype=torch.float64, generator=generator)
@@ -219,3 +221,33 @@ def test_without_structure_learning_edges_are_those_between_the_chosen() -> None
 def test_a_ratio_that_keeps_no_share_is_refused(ratio: float) -> None:
     with pytest.raises(SettingError, match=rf"^pooling ratio {ratio} is outside \(0, 1\]; give the share of nodes"):
         HgpSlPool(4, ratio)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "edges", "attention"),
+    [([0], 0, 1.0), ([1, 0, 2], 0, 1.0), ([7, 1, 30], 90, 1.0), ([150, 3], 400, 1.0), ([40], 3000, 1e-3)],
+)
+def test_compiled_pooling_and_convolution_are_the_layers_bit_for_bit(
+    sizes: list[int], edges: int, attention: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GNN_KERNELS", "native")
+    x, dense, pointer = random_batch(sizes, edges, seed=5)
+    target, source = torch.cat([dense.t().nonzero(), dense.t().nonzero()[:9]]).t()
+    adjacency = CsrMatrix.from_coordinates(target, source, dense[source, target].float(), (len(x), len(x)))
+    # Some nodes are alike, and some scores are exactly 0.
+    x[::3] = 0
+    pool, convolution = new_pool().float(), HgpSlConvolution(CHANNELS, CHANNELS)
+    with torch.no_grad():
+        pool.att.mul_(attention)
+        compiled, expected = compile(pool), pool(x.float(), adjacency, pointer)
+        assert explain(compiled)[""].startswith("pooling by one walk")
+        for _ in range(2):
+            found = compiled(x.float(), adjacency, pointer)
+            for name in ("features", "node_pointer", "chosen"):
+                assert torch.equal(getattr(found, name), getattr(expected, name))
+            for name in ("row_pointer", "column", "value"):
+                assert torch.equal(getattr(found.adjacency, name), getattr(expected.adjacency, name))
+        convolved = compile(convolution)(expected.features, expected.adjacency)
+        assert torch.equal(convolved, convolution(expected.features, expected.adjacency))
+    left = explain(compile(new_pool(sparse_attention=False)))[""]
+    assert left.startswith("HgpSlPool is left as it is: only learned edges between sampled neighbours by sparse")

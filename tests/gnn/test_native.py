@@ -14,11 +14,14 @@ from gnn.layers import CsrMatrix
 from gnn.native import (
     NOTHING,
     Activation,
+    Attention,
+    Bfloat16Weight,
     PackedWeight,
     ProductChain,
     activations,
     aggregate,
     aggregation,
+    attention,
     maximum,
     transform,
 )
@@ -45,12 +48,13 @@ def compare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
     def compared(function: Callable[..., Tensor], *arguments: Any) -> None:  # noqa: ANN401
         found = []
-        for kernels in ("native", "torch"):
+        for kernels in ("native", "sparse", "torch"):
             monkeypatch.setenv("GNN_KERNELS", kernels)
-            for ways in (activations.WAYS, aggregation.WAYS):
+            for ways in (activations.WAYS, aggregation.WAYS, attention.WAYS):
                 ways.clear()
             found.append(function(*arguments))
-        torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5, equal_nan=True)
+        for ours in found[:-1]:
+            torch.testing.assert_close(ours, found[-1], rtol=1e-5, atol=1e-5, equal_nan=True)
 
     yield compared
     native.library.cache_clear()
@@ -64,8 +68,19 @@ def random_matrix(rows: int, columns: int) -> CsrMatrix:
     return CsrMatrix.from_coordinates(row[kept], column[kept], torch.randn(int(kept.sum())), (rows, columns))
 
 
+def pruned(channels: int, outputs: int, sparsity: float) -> Tensor:
+    """A weight with zeros, some channels and outputs of which have nothing else."""
+    kept = torch.rand(channels, outputs) >= sparsity
+    kept[::4], kept[:, 1::5] = False, False
+    return torch.randn(channels, outputs) * kept / channels**0.5
+
+
 def product(weight: Tensor, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
     return PackedWeight(weight).product(features, base, activation)
+
+
+def product_of_halves(weight: Tensor, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
+    return Bfloat16Weight(weight).product(features, base, activation)
 
 
 def chain(weights: list[Tensor], features: Tensor, matrix: CsrMatrix | None, base: Tensor | None) -> Tensor:
@@ -83,6 +98,7 @@ def test_products_and_sums_over_neighbours(compare: Compare, activation: Activat
         for base in (None, torch.randn(outputs), torch.randn(rows, outputs)):
             compare(product, weight, features, base, activation)
             compare(product, weight, features.t().contiguous().t(), base, activation)
+            compare(product_of_halves, weight.t().contiguous().t(), features, base, activation)
             compare(aggregate, matrix, table, base, activation)
 
 
@@ -96,6 +112,40 @@ def test_chains_of_products(compare: Compare) -> None:
                 compare(chain, weights[:1], features, matrix, base)
 
 
+@pytest.mark.parametrize("sparsity", [0.5, 0.9, 1.0])
+def test_weights_with_zeros(compare: Compare, sparsity: float) -> None:
+    for rows, channels, outputs in SIZES:
+        weights = [pruned(*shape, sparsity) for shape in ((channels, outputs), (outputs, 11), (11, 70))]
+        features = torch.randn(2 * rows, channels)[::2]
+        for activation, base in zip(ACTIVATIONS, (None, torch.randn(outputs), torch.randn(rows, outputs)), strict=True):
+            compare(product, weights[0], features, base, activation)
+            compare(chain, weights, features, random_matrix(rows, rows), base)
+        if rows > 1:
+            # What is not finite times zero is no zero, whoever passes over zeros.
+            features[-1, 0] = float("inf")
+            compare(product, weights[0], features, None, NOTHING)
+            compare(chain, weights, features, None, None)
+
+
+@pytest.mark.parametrize("score", attention.SCORES)
+def test_attention(compare: Compare, score: str) -> None:
+    for targets, sources, channels in [*SIZES, (3, 2500, 8), (900, 7, 4), (2, 5, 150)]:
+        for heads, mean, activation in [(1, False, ACTIVATIONS[2]), (3, False, NOTHING), (2, True, ACTIVATIONS[1])]:
+            width = heads * channels
+            attend = Attention(score, heads, channels, 0.3, mean, torch.randn(width), torch.randn(width))
+            matrix = random_matrix(targets, sources)
+            rows = (torch.randn(width, sources).t(), torch.randn(2 * targets, width)[::2])
+            edge = torch.randn(len(matrix.column), heads) if score == "additive" else None
+            out = channels if mean else width
+            for base in (None, torch.randn(out), torch.randn(targets, out)):
+                compare(attend, matrix, rows, edge, base, activation)
+            if sources:
+                rows[0][0] = 100.0
+                compare(attend, matrix, rows, edge)
+                rows[0][0] = float("nan")
+                compare(attend, matrix, rows, edge)
+
+
 def test_maxima_and_functions_of_numbers(compare: Compare) -> None:
     for rows, columns, width in [*SIZES, (40, 30, 200)]:
         table = torch.randn(columns, width)
@@ -104,6 +154,7 @@ def test_maxima_and_functions_of_numbers(compare: Compare) -> None:
     values = torch.cat([torch.randn(1000) * 10 ** torch.linspace(-10, 38, 1000), SPECIAL])
     for function in (*ACTIVATIONS[1:], Activation("asinh")):
         compare(transform, values, function)
+        compare(product_of_halves, torch.ones(1, 9), SPECIAL[:, None], None, NOTHING)
         compare(product, torch.ones(1, 9), SPECIAL[:, None], None, ACTIVATIONS[2])
 
 
@@ -158,7 +209,7 @@ def test_the_faster_way_is_kept_and_can_be_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GNN_KERNELS", "native")
     assert fastest(key, ways) == "native"
     monkeypatch.setenv("GNN_KERNELS", "quickest")
-    with pytest.raises(SettingError, match="GNN_KERNELS is 'quickest'; expected native, torch or fastest"):
+    with pytest.raises(SettingError, match="GNN_KERNELS is 'quickest'; expected native, sparse, torch or fastest"):
         fastest(key, ways)
 
 

@@ -201,8 +201,9 @@ def test_a_kind_has_its_scheme() -> None:
 @pytest.mark.parametrize(
     ("field", "wrong", "sentence"),
     [
-        ("kind", "log", "kind 'log' of quantization is unknown; valid are: range, channel, node-group"),
-        ("kind", None, "kind None of quantization is unknown; valid are: range, channel, node-group"),
+        ("kind", "log", "kind 'log' of quantization is unknown; valid are: range, channel, node-group, bfloat16"),
+        ("kind", None, "kind None of quantization is unknown; valid are: range, channel, node-group, bfloat16"),
+        ("kind", "bfloat16", "bit_width 8 is not that of bfloat16; give 16"),
         ("bit_width", 9, "bit_width 9 is outside 2 to 8; give a whole number of bits, such as 8"),
         ("bit_width", "8", "bit_width '8' is outside 2 to 8; give a whole number of bits, such as 8"),
         ("bit_width", True, "bit_width True is outside 2 to 8; give a whole number of bits, such as 8"),

@@ -112,9 +112,9 @@ def test_fewer_bits_make_a_smaller_file(name: str, tasks: dict[str, Task], tmp_p
     [
         (
             {"kind": "log"},
-            "(kind 'log' of quantization is unknown; valid are: range, channel, node-group)",
+            "(kind 'log' of quantization is unknown; valid are: range, channel, node-group, bfloat16)",
         ),
-        ({"kind": {}}, "(kind {} of quantization is unknown; valid are: range, channel, node-group)"),
+        ({"kind": {}}, "(kind {} of quantization is unknown; valid are: range, channel, node-group, bfloat16)"),
         ({"bit_width": 99}, "(bit_width 99 is outside 2 to 8; give a whole number of bits, such as 8)"),
         ({"bit_width": "8"}, "(bit_width '8' is outside 2 to 8; give a whole number of bits, such as 8)"),
         ({"colour": 1}, "(Quantization.__init__() got an unexpected keyword argument 'colour')"),

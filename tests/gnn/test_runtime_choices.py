@@ -1,0 +1,41 @@
+"""What a compiled module says of the kernels it got, where there is a choice."""
+
+import pytest
+import torch
+from torch import nn
+
+from gnn.compression import Bf16, compress
+from gnn.errors import SettingError
+from gnn.native import has_bfloat16
+from gnn.native.library import library
+from gnn.runtime import compile, explain, untouched_layers  # noqa: A004
+
+
+@pytest.mark.skipif(library() is None, reason="no compiled kernels")
+@pytest.mark.parametrize(("kernels", "said"), [("sparse", "zeros of weights passed over (2x)"), ("torch", None)])
+def test_where_zeros_are_passed_over(kernels: str, said: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GNN_KERNELS", kernels)
+    net, features = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)), torch.randn(5, 8)
+    for parameter in net.parameters():
+        parameter.data *= torch.rand_like(parameter) > 0.9
+    compiled = compile(net)
+    assert "" not in explain(compiled)
+    torch.testing.assert_close(compiled(features), net(features))
+    assert explain(compiled).get("") == said
+
+
+def test_bf16_is_a_precision_of_its_own() -> None:
+    net, features = nn.Sequential(nn.Linear(9, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(5, 9)
+    rounded = compress(net, Bf16(), example=(features,)).model
+    found = {True: compile(net, features, precision="bf16"), False: compile(rounded)}
+    for fused, compiled in found.items():
+        torch.testing.assert_close(compiled(features), rounded(features), rtol=1e-2, atol=1e-2)
+        assert not torch.equal(compiled(features), net(features))
+        said = explain(compiled)[""].split("; ")
+        assert said[-1].startswith("products read bf16")
+        assert (" without a gain, as this processor has no instructions for it" in said[-1]) == (not has_bfloat16())
+        assert said[0].startswith("fused: ") == fused
+    assert ("" in untouched_layers(rounded)) == (not has_bfloat16())
+    assert untouched_layers(net) == {}
+    with pytest.raises(SettingError, match="precision 'int7' is unknown; valid are: fp32, bf16"):
+        compile(net, precision="int7")
