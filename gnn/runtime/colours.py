@@ -114,14 +114,6 @@ def quotient(matrix: CsrMatrix, given: Colours | None, read: Colours, tables: in
     return CsrMatrix(pointer, _columns(column, read, tables), value, (rows, len(read) * tables))
 
 
-def merged(matrix: CsrMatrix) -> CsrMatrix:
-    """The matrix with one entry for each row and column that has some, in their order; the values are added up."""
-    place, entry = torch.unique(matrix.row * matrix.shape[1] + matrix.column, return_inverse=True)
-    value = matrix.value.new_zeros(len(place)).index_add_(0, entry, matrix.value)
-    row = place.div(max(1, matrix.shape[1]), rounding_mode="floor")
-    return CsrMatrix.from_coordinates(row, place % max(1, matrix.shape[1]), value, matrix.shape)
-
-
 def _columns(column: Tensor, read: Colours, tables: int) -> Tensor:
     if tables == 1:
         return read.of_row[column]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
-from gnn.runtime.colours import Colours, equal_rows, merged, quotient, refine
+from gnn.runtime.colours import Colours, equal_rows, quotient, refine
 from gnn.runtime.kernels import matrix_of
 from gnn.runtime.pyg_layers import Convolution, Hop
 from gnn.runtime.readouts import Readout
@@ -139,7 +139,7 @@ class OperatorOut:
     def make(self, graph: Coloured) -> CsrMatrix:
         """The operator with a column per colour."""
         matrix = self.source.matrix(graph.given, graph.rows)
-        return merged(quotient(matrix, None, graph.colours[self.depth], self.source.tables))
+        return quotient(matrix, None, graph.colours[self.depth], self.source.tables)
 
 
 @dataclass(frozen=True)
@@ -158,4 +158,4 @@ class ReadoutMatrix:
         matrix = self.readout.matrix(torch.empty(graph.rows, 0), graph.given[self.index], size)
         if matrix is None:
             raise SettingError("the nodes are assigned to graphs in another way than in the example")
-        return merged(quotient(matrix, None, graph.colours[self.depth]))
+        return quotient(matrix, None, graph.colours[self.depth])
