@@ -59,6 +59,9 @@ class Deduplication(Kernel):
     def prepared(self, *arguments: Any, **keywords: Any) -> list[Any] | None:  # noqa: ANN401
         """What the steps of a call read of its graph, None where it runs without."""
         given = self._lookups.run(*arguments, **keywords)
+        # A trace is of its example's kinds of arguments alone.
+        if [_alike(value) for value in given] != self._alike:
+            return None
         if len(given[self._entering[0]]) < (1 if self._always else FEWEST_ROWS):
             return None
         state = self.last = self._state(given)
@@ -98,9 +101,7 @@ class Deduplication(Kernel):
         return told
 
     def _state(self, given: Sequence[Any]) -> _State | None:
-        """What is known of a graph, None for one of another kind than the example or that could not be found again."""
-        if [_alike(value) for value in given] != self._alike:
-            return None
+        """What is known of a graph, None for one that could not be found again."""
         values = [matrix_of(value) or value for value in given]
         parts = [part for part in values if isinstance(part, Tensor | CsrMatrix)]
         if not all(isinstance(part, CsrMatrix) or _is_plain(part) for part in parts):
@@ -123,6 +124,9 @@ class Deduplication(Kernel):
                 state.prepared = [request.make(graph) for request in self._requests]
         except SettingError as error:
             state.refused = str(error)
+        # Whatever is wrong with a graph, the module itself says it best.
+        except Exception as error:
+            state.refused = f"that failed ({type(error).__name__})"
 
     def _saving(self, colours: list[Colours]) -> float:
         """The share of the work that is saved, at most where there are colours of greater depths."""

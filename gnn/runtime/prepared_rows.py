@@ -1,6 +1,6 @@
 """What the steps of a deduplicated trace read of a graph: made once of its colours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -55,12 +55,19 @@ class Coloured:
         return of_row if of is None else of_row[self.colours[of].first]
 
 
-def coloured(given: Sequence[Any], entering: Sequence[int], hops: Sequence[Sequence[Source]], enough: Any) -> Coloured:  # noqa: ANN401
+def coloured(
+    given: Sequence[Any],
+    entering: Sequence[int],
+    hops: Sequence[Sequence[Source]],
+    enough: Callable[[list[Colours]], bool],
+) -> Coloured:
     """Colours of depth 0 by the given values that enter, and of one depth more by the operators of each hop.
 
     Stops when `enough`, asked about the colours so far, says so.
     """
     rows = len(given[entering[0]])
+    if any(len(given[place]) != rows for place in entering):
+        raise SettingError("not all matrices have a row for each node")
     graph = Coloured(given, rows, [equal_rows(*(given[place] for place in entering))])
     for sources in hops:
         if enough(graph.colours):
@@ -79,7 +86,7 @@ class Request(Protocol):
     """Something that a step reads instead of what it read."""
 
     def make(self, graph: Coloured) -> Any:  # noqa: ANN401
-        """It for one graph."""
+        """What the step reads of one graph."""
         ...
 
 
@@ -125,7 +132,7 @@ class Numbers:
     of: int | None = None
 
     def make(self, graph: Coloured) -> Tensor:
-        """An index."""
+        """The index."""
         return graph.number(self.depth, self.of)
 
 

@@ -71,7 +71,8 @@ def changes_in_place(node: fx.Node, computed: Any) -> bool:  # noqa: ANN401
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     by_name = node.op != "call_module" and name.endswith("_") and not name.endswith("__")
     positional = computed in OF_ONE and any(argument is True for argument in node.args)
-    return by_name or positional or bool(node.kwargs.get("inplace")) or bool(getattr(computed, "inplace", False))
+    named = bool(node.kwargs.get("inplace")) or "out" in node.kwargs
+    return by_name or positional or named or bool(getattr(computed, "inplace", False))
 
 
 def _axis(node: fx.Node, default: int | None) -> object:

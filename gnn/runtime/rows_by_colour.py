@@ -82,7 +82,8 @@ class RowsByColour:
         looked_up = looks_up(node) and all(self._kind[read] == GIVEN for read in node.all_input_nodes)
         # A part of a tensor would be another one in every call.
         if looked_up and not isinstance(self._example.values[cast(fx.Node, node.args[0])], Tensor):
-            return self._copied(node, GIVEN)
+            self._new[node] = self.graph.node_copy(node, self._new.__getitem__)
+            return GIVEN
         if node.op != "output":
             self._refuse_change(node, computed)
             for rule in (self._convolution, self._product, self._readout, self._row_wise):
@@ -222,14 +223,10 @@ class RowsByColour:
         self.module.add_submodule(name, kernel)
         return self.graph.call_module(name, arguments)
 
-    def _copied(self, node: fx.Node, kind: str) -> str:
-        self._new[node] = self.graph.node_copy(node, self._new.__getitem__)
-        return kind
-
     def _refuse_change(self, node: fx.Node, computed: Any) -> None:  # noqa: ANN401
         if not changes_in_place(node, computed) or not node.args:
             return
-        changed = node.args[0]
+        changed = node.kwargs.get("out", node.args[0])
         made = isinstance(changed, fx.Node) and isinstance(self._example.computed(changed), Kernel)
         if not made or len(cast(fx.Node, changed).users) > 1:
             raise SettingError(f"{node.name} changes in place what others may read")

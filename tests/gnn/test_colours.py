@@ -10,13 +10,16 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.runtime import colours
 
+# Two of them are equal, and one is not equal to itself, but their bytes say otherwise.
+VALUES = torch.tensor([0.0, -0.0, float("nan"), 1.0])
+
 
 def random_operator(seed: int, tables: int) -> tuple[Tensor, CsrMatrix]:
     generator = torch.Generator().manual_seed(seed)
     nodes, entries = (int(torch.randint(1, size, (1,), generator=generator)) for size in (30, 90))
     x = torch.randint(0, 2, (nodes, 2), generator=generator).float()
     row, column = (torch.randint(0, size, (entries,), generator=generator) for size in (nodes, nodes * tables))
-    value = torch.randint(0, 2, (entries,), generator=generator).float()
+    value = VALUES[torch.randint(0, len(VALUES), (entries,), generator=generator)]
     return x, CsrMatrix.from_coordinates(row, column, value, (nodes, nodes * tables))
 
 
@@ -30,6 +33,7 @@ def test_colours_are_those_of_comparing_rows_in_full(tables: int, bits: int, mon
         found = colours.equal_rows(x)
         kept = colours.refine(found, found, matrix, tables)
         known: dict[Any, int] = {}
+        bits_of_value = matrix.value.view(torch.int32)
         pointer, of_column = matrix.row_pointer.tolist(), found.of_row.tolist()
         for row, colour in enumerate(kept.of_row.tolist()):
             entries = range(pointer[row], pointer[row + 1])
@@ -37,7 +41,7 @@ def test_colours_are_those_of_comparing_rows_in_full(tables: int, bits: int, mon
                 (
                     of_column[int(matrix.column[entry]) // tables],
                     int(matrix.column[entry]) % tables,
-                    float(matrix.value[entry]),
+                    int(bits_of_value[entry]),
                 )
                 for entry in entries
             )
@@ -47,6 +51,18 @@ def test_colours_are_those_of_comparing_rows_in_full(tables: int, bits: int, mon
         assert torch.equal(plain.first, kept.first)
         plain = colours.plain_equal_rows(x.view(torch.int32))
         assert torch.equal(plain.of_row, found.of_row)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+@pytest.mark.parametrize("kernels", ["fastest", "torch"])
+def test_bytes_say_what_is_equal(kernels: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GNN_KERNELS", kernels)
+    row, beside = VALUES[[0, 1, 2, 2, 3, 0, 0]].to(dtype)[:, None], torch.tensor([[7]] * 6 + [[8]])
+    found = colours.equal_rows(row, beside)
+    assert found.of_row.tolist() == [0, 1, 2, 2, 3, 0, 4]
+    assert found.first.tolist() == [0, 1, 2, 4, 6]
+    assert colours.equal_rows(row[:, :0]).of_row.tolist() == [0] * 7
+    assert len(colours.equal_rows(row[:0])) == 0
 
 
 def test_an_entry_outside_of_an_operator_is_no_colour() -> None:
