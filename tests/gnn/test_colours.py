@@ -16,8 +16,8 @@ VALUES = torch.tensor([0.0, -0.0, float("nan"), 1.0])
 
 def random_operator(seed: int, tables: int) -> tuple[Tensor, CsrMatrix]:
     generator = torch.Generator().manual_seed(seed)
-    nodes, entries = (int(torch.randint(1, size, (1,), generator=generator)) for size in (30, 90))
-    x = torch.randint(0, 2, (nodes, 2), generator=generator).float()
+    nodes, entries = (int(torch.randint(1, size, (1,), generator=generator)) for size in (60, 120))
+    x = torch.randint(0, 2, (nodes, 1), generator=generator).float()
     row, column = (torch.randint(0, size, (entries,), generator=generator) for size in (nodes, nodes * tables))
     value = VALUES[torch.randint(0, len(VALUES), (entries,), generator=generator)]
     return x, CsrMatrix.from_coordinates(row, column, value, (nodes, nodes * tables))
@@ -28,6 +28,7 @@ def random_operator(seed: int, tables: int) -> tuple[Tensor, CsrMatrix]:
 def test_colours_are_those_of_comparing_rows_in_full(tables: int, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels and PyTorch number the same colours; a weak hash changes nothing for the kernels."""
     monkeypatch.setattr(colours, "HASH_BITS", bits)
+    assert len(colours.equal_rows(torch.arange(20.0)[:, None])) == 20
     for seed in range(40):
         x, matrix = random_operator(seed, tables)
         found = colours.equal_rows(x)
