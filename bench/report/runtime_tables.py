@@ -8,7 +8,15 @@ from bench.runtime.work import Peaks, Work
 
 Found = Sequence[Mapping[str, Any]]
 
-SPEED_STYLES = {"ms": ".3g", "over eager": ".2f", "over our FP32": ".2f", "both deduplicated": ".2f", "apart": ".1g"}
+SPEED_STYLES = {
+    "ms": ".3g",
+    "over eager": ".2f",
+    "over our FP32": ".2f",
+    "both deduplicated": ".2f",
+    "deduplication": ".2f",
+    "preparing": ".1f",
+    "apart": ".1g",
+}
 ROOFLINE_STYLES = {
     "MFLOP": ".3g",
     "MB along edges": ".3g",
@@ -33,6 +41,8 @@ def speed_table(found: Found) -> Table:
         "over eager is PyG's eager FP32 / this; for FP32 that is our runtime's own share, without any compression",
         "over our FP32 is our best FP32 / this: what compression brings, or how far a peer is behind where it is "
         "below 1; neither side computes equal rows once, both do in the column after",
+        "deduplication is our FP32 / the same with equal rows once; preparing a graph for that takes as many such "
+        "inferences as it says",
         "apart is the largest difference from the same model's own forward pass, of a peer (in brackets) from the "
         "dense model's, as a share of the largest logit",
         "ms are of the moment at which a row was timed, and do not compare; ratios are of two sides that took turns",
@@ -115,4 +125,5 @@ def _speeds(row: Mapping[str, Any]) -> list[Cell]:
     interval = None if low_and_high is None else (low_and_high[0], low_and_high[1])
     of_eager = Quantity(row["over_eager"], interval=interval) if row["over_fp32"] == 1 else row["over_eager"]
     of_fp32 = row["over_fp32"] if row["over_fp32"] == 1 else Quantity(row["over_fp32"], interval=interval)
-    return [row["seconds"] * 1e3, of_eager, of_fp32, row["over_fp32_deduplicated"], row["difference"]]
+    once = (row.get(name) for name in ("over_fp32_deduplicated", "deduplication", "preparing"))
+    return [row["seconds"] * 1e3, of_eager, of_fp32, *once, row["difference"]]

@@ -1,29 +1,32 @@
 """Times every method and every peer on a subject, all against our own best FP32 in the same process."""
 
-import inspect
-from collections.abc import Iterator, Mapping
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from bench.peers import PEERS, Peer, prepared
 from bench.runtime.subject import Subject, difference
 from bench.runtime.work import work_of
 from fixtures.latency import BlockProtocol, Comparison, compare_latency
-from gnn.runtime import Inference, compile_inference
+from gnn.runtime import Inference, compile  # noqa: A004
 
 DENSE = "FP32"
-# Whether compiling can leave equal rows as they are; only then are both ways there to be compared.
-DEDUPLICATES = "deduplicate" in inspect.signature(compile_inference).parameters
-NEITHER: dict[str, bool] = {"deduplicate": False} if DEDUPLICATES else {}
+# How many graphs that were never seen are prepared; the fastest counts.
+UNSEEN = 5
 
 
 @dataclass(frozen=True)
 class Row:
     """A method of ours or a peer: how many times as fast as PyG's eager FP32 and as our own best FP32.
 
-    `over_fp32_deduplicated` is the same where both sides compute equal rows once. `difference` is from the own forward
-    pass of the same model, of a peer from that of the dense one. What was not measured is None and has a `reason`.
+    Neither side computes equal rows once; `over_fp32_deduplicated` is where both do, which alone makes FP32
+    `deduplication` times as fast. `preparing` a graph for that takes as long as so many such inferences. `difference`
+    is from the own forward pass of the same model, of a peer from that of the dense one. What was not measured is None;
+    of a whole row a `reason` says why.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Row:
     difference: float | None = None
     flop: float | None = None
     reason: str = ""
+    deduplication: float | None = None
+    preparing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,16 @@ class _Race:
     subject: Subject
     options: Options
     ours: Inference
+    deduplicated: Inference
     expected: Tensor
     eager: Comparison
 
     @classmethod
     def of(cls, subject: Subject, options: Options) -> "_Race":
         """Compile the dense model and time it against PyG."""
-        ours = subject.compiled(subject.model, **NEITHER)
+        ours, deduplicated = (subject.compiled(subject.model, deduplicate=once) for once in (False, True))
         eager = compare_latency([(subject.eager_inference(), ours)], options.protocol)
-        return cls(subject, options, ours, subject.forward(subject.model)(), eager)
+        return cls(subject, options, ours, deduplicated, subject.forward(subject.model)(), eager)
 
     def dense(self) -> Row:
         """Our best FP32, whose speed-up has no compression in it."""
@@ -85,16 +91,19 @@ class _Race:
             over_eager=self.eager.ratio,
             over_fp32=1.0,
             interval=self.eager.interval,
-            over_fp32_deduplicated=1.0 if DEDUPLICATES else None,
+            over_fp32_deduplicated=1.0,
             difference=difference(self.ours(), self.expected),
             flop=work_of(self.subject.forward(self.subject.model)).flop,
+            deduplication=compare_latency([(self.ours, self.deduplicated)], self.options.protocol).ratio,
+            preparing=preparing(self.subject),
         )
 
     def compressed(self, method: str, model: nn.Module) -> Row:
         """A compressed model on our runtime, and where both sides compute equal rows once."""
-        compiled, forward = self.subject.compiled(model, **NEITHER), self.subject.forward(model)
+        compiled, forward = self.subject.compiled(model, deduplicate=False), self.subject.forward(model)
         row = self._row(method, compiled, difference(compiled(), forward()), peer=False)
-        both = self._deduplicated(self.subject.compiled(model, deduplicate=True)) if DEDUPLICATES else None
+        deduplicated = self.subject.compiled(model, deduplicate=True)
+        both = compare_latency([(self.deduplicated, deduplicated)], self.options.protocol).ratio
         return replace(row, flop=work_of(forward).flop, over_fp32_deduplicated=both)
 
     def peer(self, name: str, peer: Peer) -> Row:
@@ -118,8 +127,22 @@ class _Race:
             difference=apart,
         )
 
-    def _deduplicated(self, other: Inference) -> float | None:
-        if not DEDUPLICATES:
-            return None
-        ours = self.subject.compiled(self.subject.model, deduplicate=True)
-        return compare_latency([(ours, other)], self.options.protocol).ratio
+
+@torch.inference_mode()
+def preparing(subject: Subject) -> float:
+    """How much longer the first call with a graph takes than later ones, in these; equal rows are computed once."""
+    compiled = compile(subject.model, subject.example(subject.model), deduplicate=True)
+    calls: list[list[float]] = []
+    for _ in range(UNSEEN):
+        # What is made in inference mode has no version, by which a graph is found again.
+        with torch.inference_mode(mode=False):
+            unseen = copy.deepcopy(subject.example(subject.model))
+        calls.append([_seconds(lambda unseen=unseen: compiled(*unseen)) for _ in range(3)])
+    first, *later = map(min, zip(*calls, strict=True))
+    return first / min(later) - 1
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start_s = time.perf_counter()
+    call()
+    return time.perf_counter() - start_s

@@ -37,6 +37,8 @@ SIGNATURES = {
     "sum_rectified": "pppppfnnp",
     "transform": "ppnif",
     "chain": "ppppnnpnpnp",
+    "equal_rows": "pnnippnppp",
+    "refine": "pppnnppipppnppp",
     "sparse_product": "pnppppnpnnnif",
     "pack_bfloat16": "pnnp",
     "product_bfloat16": "pnppnpnnnif",

@@ -11,7 +11,7 @@ from gnn.layers.rules import lower
 from gnn.native import Attention
 from gnn.runtime.graph_cache import STRUCTURE, edges_with_features, require_nodes
 from gnn.runtime.kernels import Affine, product_of
-from gnn.runtime.pyg_layers import CONVOLUTIONS, Convolution, is_plain, learns
+from gnn.runtime.pyg_layers import CONVOLUTIONS, Convolution, Hop, is_plain, learns
 
 Prepared = tuple[CsrMatrix, Tensor | None]
 
@@ -49,6 +49,17 @@ class AttentionConvolution(Convolution):
         """The convolution of nodes, or of a pair of sources and targets; features [edges, width] are of edges."""
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         matrix, edge = self._prepared(edges, features, (len(targets), len(sources)))
+        return self._attended(sources, targets, matrix, edge)
+
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:  # noqa: ARG002
+        """The edges by target, each node's own among them."""
+        return self._prepared(edge_index, None, (nodes, nodes))[0]
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """Attend among nodes of one kind, without features of edges."""
+        return self._attended(x, hops[0].own(x), hops[0].matrix, None)
+
+    def _attended(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix, edge: Tensor | None) -> Tensor:
         projected = self.sources(sources)
         shared = targets is sources and self.targets is self.sources
         rows = (projected, projected if shared else self.targets(targets))

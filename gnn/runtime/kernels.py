@@ -207,7 +207,9 @@ class Product(Kernel):
         self, features: Tensor | CsrMatrix, matrix: CsrMatrix, base: Tensor | None, activation: Activation
     ) -> Tensor:
         """activation(matrix @ (x W) + base), for a base [out] or [rows, out]."""
-        if self.aggregates_first and not isinstance(features, CsrMatrix):
+        # Where there are fewer rows to project than there will be, as of equal ones, the sum comes last.
+        fewer = matrix.shape[1] <= 0.8 * matrix.shape[0] and not self.reads_bfloat16
+        if self.aggregates_first and not fewer and not isinstance(features, CsrMatrix):
             return self.of_sums(features, matrix, base, activation, self.row_sums(matrix))
         # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)
@@ -221,9 +223,8 @@ class Product(Kernel):
         own: Tensor | None = None,
     ) -> Tensor:
         """activation([matrix @ x || own] W + base), for rows beside the sums [rows, ...] or None."""
-        chain = self.chains.get(activation)
-        if chain is None:
-            chain = self.chains[activation] = ProductChain([self.stacked], [activation])
+        made = self.chains.get(activation)
+        chain = made or self.chains.setdefault(activation, ProductChain([self.stacked], [activation]))
         # A chain reads what it has summed up as it is.
         return (chain.apart if self.reads_bfloat16 else chain)(features, matrix, [base], own)
 

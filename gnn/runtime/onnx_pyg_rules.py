@@ -9,9 +9,10 @@ from torch import nn
 
 from gnn.errors import SettingError
 from gnn.quantization.pyg_layers import QuantizedMessagePassing
+from gnn.runtime.gin_layers import Gin
 from gnn.runtime.onnx_rules import exports, largest, product, written
 from gnn.runtime.onnx_writer import Matrix, Name, Writer
-from gnn.runtime.pyg_layers import AGGREGATIONS, CONVOLUTIONS, Gcn, Gin, Graph, Neighbours, Sage
+from gnn.runtime.pyg_layers import AGGREGATIONS, CONVOLUTIONS, Gcn, Graph, Neighbours, Sage
 
 
 def _graphs_of(write: Writer, batch: Name | None, size: Any) -> Name:  # noqa: ANN401

@@ -1,8 +1,10 @@
 """What goes beyond one layer: rewritings of a traced forward that apply wherever their pattern stands."""
 
+import inspect
 import operator
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,21 +13,31 @@ from torch.nn import functional
 
 from gnn.native import NOTHING, Activation
 from gnn.runtime.chain import Chain
+from gnn.runtime.deduplication import Deduplication, deduplicated
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
+from gnn.runtime.steps import Steps, layers_of
 from gnn.runtime.tracing import CONSTANTS, trace
 
 # What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
 TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
+# Where a compiled module has its fused trace.
+FUSED = "_fused"
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
 ACTIVATIONS: dict[Any, str] = {torch.relu: "relu", functional.relu: "relu", functional.elu: "elu"}
 
 
-def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], tolerance: float) -> str:
+def fuse(
+    compiled: nn.Module,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    tolerance: float,
+    deduplicate: bool | None,
+) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
     Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
-    the fused form may differ by, as a share of the largest.
+    the fused form may differ by, as a share of the largest; `deduplicate` is as in `gnn.runtime.compile`.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
@@ -36,14 +48,21 @@ def fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, An
     except Exception as error:
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
     done = _Rewriting(traced).all()
-    if not done:
-        return "nothing to fuse"
-    fused = _Fused(traced, own, arguments, keywords)
-    if not agree(own(*arguments, **keywords), fused(*arguments, **keywords), tolerance):
+    expected = own(*arguments, **keywords)
+    agrees = partial(agree, expected, tolerance=tolerance)
+    deduplication, said = None, ""
+    if deduplicate is not False:
+        call = inspect.signature(own).bind(*arguments, **keywords)
+        deduplication, said = deduplicated(traced, call, agrees, always=deduplicate is True)
+    if not done and deduplication is None:
+        return f"nothing to fuse{said}"
+    fused = _Fused(traced, own, arguments, keywords, deduplication)
+    if not agrees(fused._steps.run(*arguments, **keywords)):
         return "not fused, since the fused form gave something else than the module's own forward"
-    compiled.add_module("_fused", fused)
+    compiled.add_module(FUSED, fused)
     vars(compiled)["forward"] = fused.forward
-    return "fused: " + ", ".join(f"{what} ({times}x)" for what, times in done.items())
+    steps = ", ".join(f"{what} ({times}x)" for what, times in done.items())
+    return (f"fused: {steps}" if done else "nothing to fuse") + said
 
 
 def _first_line(error: Exception) -> str:
@@ -54,50 +73,47 @@ def agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
     """Whether both are tensors of one shape, equal to a tolerance of the largest number."""
     if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
         return False
-    scale = float(own.abs().max()) if own.numel() else 0.0
+    finite = own[own.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
     return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):
-    """A traced forward for calls like the one it was traced for, and the module's own for all others.
+    """A traced forward for calls like the one it was traced for, and the module's own for all others."""
 
-    Steps are called without the detour of nn.Module's own call, since none of them has hooks.
-    """
+    name = "a fused trace"
 
     def __init__(
-        self, traced: fx.GraphModule, own: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self,
+        traced: fx.GraphModule,
+        own: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: dict[str, Any],
+        deduplication: Deduplication | None,
     ) -> None:
         super().__init__()
-        self._own, self.steps = own, nn.ModuleList()
-        for number, node in enumerate(traced.graph.nodes):
-            if node.op in ("call_module", "get_attr"):
-                step = _attribute(traced, node.target)
-                node.target = f"step_{number}"
-                if isinstance(step, nn.Module):
-                    self.steps.append(step)
-                vars(self)[node.target] = step.forward if isinstance(step, nn.Module) else step
-        code = traced.graph.python_code("self")
-        functions = dict(code.globals)
-        exec(code.src, functions)  # noqa: S102  (what torch.fx writes of the trace)
-        self._run = functions["forward"]
+        self._own, self._steps, self.deduplication = own, Steps(traced, traced.graph), deduplication
         self._alike = (tuple(map(_kind, arguments)), {name: _kind(value) for name, value in keywords.items()})
+
+    @property
+    def steps(self) -> nn.ModuleList:
+        """The layers and kernels that it calls."""
+        return self._steps.steps
 
     def forward(self, *arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401
         """Run what fits the call."""
         named = {name: _kind(value) for name, value in keywords.items()} if keywords else keywords
-        if (tuple([_kind(value) for value in arguments]), named) == self._alike:
-            return self._run(self, *arguments, **keywords)
-        return self._own(*arguments, **keywords)
+        if (tuple([_kind(value) for value in arguments]), named) != self._alike:
+            return self._own(*arguments, **keywords)
+        if self.deduplication is not None:
+            prepared = self.deduplication.prepared(*arguments, **keywords)
+            if prepared is not None:
+                return self.deduplication.run(prepared, *arguments, **keywords)
+        return self._steps.run(*arguments, **keywords)
 
 
 def _kind(value: object) -> object:
     return (type(value), value) if isinstance(value, CONSTANTS) else type(value)
-
-
-def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
-    for name in path.split("."):
-        module = getattr(module, name)
-    return module
 
 
 class _Rewriting:
@@ -185,6 +201,7 @@ class _Rewriting:
         if type(kernel) not in (Affine, Product) or kernel.bias is None or getattr(kernel, "shift", None) is not None:
             return False
         features = self._insert(node, kernel.without_bias(), *product.args)
+        features.meta["layers"] = layers_of(product)
         self._replace(node, MaximumFirst(cast(Any, readout), kernel.bias, activation), features, *node.args[1:])
         return True
 
@@ -270,5 +287,9 @@ class _Rewriting:
             return self.graph.call_module(name, arguments)
 
     def _replace(self, node: fx.Node, kernel: nn.Module, *arguments: Any) -> None:  # noqa: ANN401
-        node.replace_all_uses_with(self._insert(node, kernel, *arguments))
+        made = self._insert(node, kernel, *arguments)
+        # What was read by this step alone is in it now.
+        before = self._only_read_by(node)
+        made.meta["layers"] = layers_of(node) + (() if before is None else layers_of(before))
+        node.replace_all_uses_with(made)
         self.graph.erase_node(node)

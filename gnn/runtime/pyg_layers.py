@@ -1,6 +1,6 @@
 """How PyTorch Geometric's convolutions are lowered: those whose message is a neighbour's row, weighed or not."""
 
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
@@ -10,13 +10,24 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
-from gnn.native import NOTHING, Activation, aggregate, maximum, sum_rectified
-from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, edges_with_features, require_nodes
+from gnn.native import NOTHING, Activation, aggregate, maximum
+from gnn.runtime.graph_cache import STRUCTURE, edge_matrix, require_nodes
 from gnn.runtime.kernels import Affine, Kernel, Product, product_of, require_numbers
-from gnn.runtime.sum_then import sum_then
 
 AGGREGATIONS = {"SumAggregation": "sum", "MeanAggregation": "mean", "MaxAggregation": "max"}
 CONVOLUTIONS = "torch_geometric.nn.conv."
+
+
+@dataclass(frozen=True, eq=False)
+class Hop:
+    """One aggregation: its matrix, and which of the rows that it reads are those it gives, None for all in order."""
+
+    matrix: CsrMatrix
+    rows: Tensor | None = None
+
+    def own(self, features: Tensor) -> Tensor:
+        """Of features that are read, those of the rows that are given."""
+        return features if self.rows is None else features.index_select(0, self.rows)
 
 
 class Convolution(Kernel):
@@ -27,6 +38,7 @@ class Convolution(Kernel):
     """
 
     name = "embedding bags and products"
+    hops: int = 1
     node_axis: ClassVar[int] = -2
 
     def __init__(self, layer: Any, *aggregations: str) -> None:  # noqa: ANN401  (PyG is imported by who has it)
@@ -56,6 +68,14 @@ class Convolution(Kernel):
     def own(self, *arguments: Any) -> Tensor:  # noqa: ANN401
         """What the layer's own forward gives."""
         return self.activation.in_place(self._own(*arguments))
+
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The matrix of every hop, (nodes, nodes), made once per graph."""
+        raise NotImplementedError
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """The convolution of rows that it knows over as many hops as it has."""
+        raise NotImplementedError
 
     def matrix(self, edges: Tensor, weight: Tensor | None, shape: tuple[int, int], own: float = 0.0) -> CsrMatrix:
         """What adds up or averages neighbours, made once per graph; for a maximum, its pattern."""
@@ -112,14 +132,19 @@ class Gcn(Convolution):
         if not self.knows(x, x, edge_index, edge_weight):
             return self.own(x, edge_index, edge_weight)
         if self.cached:
-            self._first = self._first or self._matrix(edge_index, edge_weight, x.shape[0])
-        matrix = self._first or self._matrix(edge_index, edge_weight, x.shape[0])
-        return self.product.compute(x, matrix, self.product.bias, self.activation)
+            self._first = self._first or self.operator(x.shape[0], edge_index, edge_weight)
+        return self.over(x, Hop(self._first or self.operator(x.shape[0], edge_index, edge_weight)))
 
-    def _matrix(self, edges: Tensor, weight: Tensor | None, nodes: int) -> CsrMatrix:
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The normalised adjacency."""
         if not self.normalize:
-            return self.matrix(edges, weight, (nodes, nodes))
-        return self.normalised(edges, weight, nodes, improved=self.improved, add_self_loops=self.add_self_loops)
+            return self.matrix(edge_index, edge_weight, (nodes, nodes))
+        loops = self.add_self_loops
+        return self.normalised(edge_index, edge_weight, nodes, improved=self.improved, add_self_loops=loops)
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """One product."""
+        return self.product.compute(x, hops[0].matrix, self.product.bias, self.activation)
 
 
 lower.register(f"{CONVOLUTIONS}gcn_conv.GCNConv")(Gcn)
@@ -139,10 +164,16 @@ class Neighbours(Convolution):
             if self.aggregation != "max" and self.product.aggregates_first:
                 self.both = Product(torch.cat([linear.weight, self.root.weight]), linear.bias)
 
-    def convolve(self, x: Any, edges: Tensor, weight: Tensor | None) -> Tensor:  # noqa: ANN401
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The sum, mean or pattern of the edges."""
+        return self.matrix(edge_index, edge_weight, (nodes, nodes))
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """Convolve nodes of one kind."""
+        return self.convolve(x, hops[0].own(x), hops[0].matrix)
+
+    def convolve(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix) -> Tensor:
         """Aggregate, project and add the node's own."""
-        sources, targets = x
-        matrix = self.matrix(edges, weight, (targets.shape[0], sources.shape[0]))
         if self.both is not None:
             return self.both.of_sums(sources, matrix, self.both.bias, self.activation, targets)
         base = self.product.bias if self.root is None else self.root(targets)
@@ -164,9 +195,13 @@ class Sage(Neighbours):
         sources, targets = (x, x) if isinstance(x, Tensor) else x
         if size is not None or targets is None or not self.knows(sources, targets, edge_index, None):
             return self.own(x, edge_index, size)
+        return self.convolve(sources, targets, self.matrix(edge_index, None, (len(targets), len(sources))))
+
+    def convolve(self, sources: Tensor, targets: Tensor, matrix: CsrMatrix) -> Tensor:
+        """The same for a matrix of the edges."""
         if self.project is not None:
             sources = functional.relu(self.project(sources))
-        out = self.convolve((sources, targets), edge_index, None)
+        out = super().convolve(sources, targets, matrix)
         return functional.normalize(out, p=2.0, dim=-1) if self.normalize else out
 
     def activated(self, activation: Activation) -> Kernel | None:
@@ -189,73 +224,10 @@ class Graph(Neighbours):
         weighs = self.aggregation == "max" and edge_weight is not None
         if size is not None or targets is None or weighs or not self.knows(sources, targets, edge_index, edge_weight):
             return self.own(x, edge_index, edge_weight, size)
-        return self.convolve((sources, targets), edge_index, edge_weight)
+        return self.convolve(sources, targets, self.matrix(edge_index, edge_weight, (len(targets), len(sources))))
 
 
 lower.register(f"{CONVOLUTIONS}graph_conv.GraphConv")(Graph)
-
-
-class OwnLayers(Convolution):
-    """What a node and its neighbours add up to goes through layers of its own, which are fused at the first call."""
-
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401
-        super().__init__(layer, "sum")
-        self.nn, self.own_weight = layer.nn, 1.0 + float(layer.eps)
-
-    def transformed(self, *rows: Any) -> Tensor:  # noqa: ANN401
-        """What its own layers make of features, or of what a matrix sums up of them."""
-        made = vars(self).get("sum_then")
-        if made is None:
-            precision = "bf16" if self.reads_bfloat16 else "fp32"
-            made = vars(self)["sum_then"] = sum_then(self.nn, self.activation, precision, *rows)
-        return made(*rows)
-
-    @property
-    def ways(self) -> set[str]:
-        """How the products of its fused layers were computed until now."""
-        steps = getattr(getattr(vars(self).get("sum_then"), "__self__", None), "steps", ())
-        return set().union(*[step.ways for step in steps if isinstance(step, Kernel)])
-
-
-class Gin(OwnLayers):
-    """GINConv, whose node counts 1 + eps in the sum of its neighbours."""
-
-    name = "one embedding bag, then its own layers"
-
-    def forward(self, x: Any, edge_index: Any, size: Any = None) -> Tensor:  # noqa: ANN401
-        """Add up, then transform."""
-        if size is not None or not self.knows(x, x, edge_index, None):
-            return self.own(x, edge_index, size)
-        return self.transformed(x, self.matrix(edge_index, None, (x.shape[0], x.shape[0]), self.own_weight))
-
-
-class GinOfEdges(OwnLayers):
-    """GINEConv, whose neighbours' rows have the features of their edges added and are rectified before the sum."""
-
-    name = "one pass over the edges, then its own layers"
-
-    def __init__(self, layer: Any) -> None:  # noqa: ANN401
-        super().__init__(layer)
-        self.of_edges = None if layer.lin is None else product_of(layer.lin)
-
-    def forward(self, x: Any, edge_index: Any, edge_attr: Any = None, size: Any = None) -> Tensor:  # noqa: ANN401
-        """Add up, then transform."""
-        sources, targets = (x, x) if isinstance(x, Tensor) else x
-        plain = self.knows(sources, targets, edge_index, None) and is_plain(edge_attr, torch.float32, 2)
-        if size is not None or not plain or learns(edge_attr) or edge_attr.shape[0] != edge_index.shape[1]:
-            return self.own(x, edge_index, edge_attr, size)
-        shape = (targets.shape[0], sources.shape[0])
-        make = partial(edges_with_features, edge_index, edge_attr, shape)
-        matrix, edge = STRUCTURE.get(("edges with features", shape), make, edge_index, edge_attr)
-        edge = cast(Tensor, edge)
-        edge = edge if self.of_edges is None else self.of_edges(edge)
-        if edge.shape[1] != sources.shape[1] or targets.shape[1] != sources.shape[1]:
-            return self.own(x, edge_index, edge_attr, size)
-        return self.transformed(sum_rectified(matrix, sources, edge, targets, self.own_weight))
-
-
-lower.register(f"{CONVOLUTIONS}gin_conv.GINConv")(Gin)
-lower.register(f"{CONVOLUTIONS}gin_conv.GINEConv")(GinOfEdges)
 
 
 class Hops(Convolution):
@@ -277,18 +249,27 @@ class Hops(Convolution):
         """One embedding bag per hop."""
         if not self.knows(x, x, edge_index, edge_weight):
             return self.own(x, edge_index, edge_weight)
-        if self.normalize:
-            loops = self.add_self_loops
-            matrix = self.normalised(edge_index, edge_weight, x.shape[0], improved=False, add_self_loops=loops)
-        else:
-            matrix = self.matrix(edge_index, edge_weight, (x.shape[0], x.shape[0]))
-        after = [x]
-        for _ in range(self.hops):
-            after.append(aggregate(matrix, after[-1]))
-        out, products = self.bias, cast(list[Affine], list(self.products))
-        for product, rows in zip(products[:-1], after[-len(products) :], strict=False):
-            out = product.of_rows(rows, out, NOTHING)
-        return products[-1].of_rows(after[-1], out, self.activation)
+        return self.over(x, *[Hop(self.operator(x.shape[0], edge_index, edge_weight))] * self.hops)
+
+    def operator(self, nodes: int, edge_index: Tensor, edge_weight: Tensor | None = None) -> CsrMatrix:
+        """The edges, normalised or not."""
+        if not self.normalize:
+            return self.matrix(edge_index, edge_weight, (nodes, nodes))
+        loops = self.add_self_loops
+        return self.normalised(edge_index, edge_weight, nodes, improved=False, add_self_loops=loops)
+
+    def over(self, x: Tensor, *hops: Hop) -> Tensor:
+        """One aggregation per hop; what was read before goes along to the rows of the next hop."""
+        out, unread = self.bias, len(hops) + 1 - len(self.products)
+        for level in range(len(hops) + 1):
+            if level:
+                x = aggregate(hops[level - 1].matrix, x)
+            if level > unread:
+                out = hops[level - 1].own(cast(Tensor, out))
+            if level >= unread:
+                last = self.activation if level == len(hops) else NOTHING
+                out = cast(Affine, self.products[level - unread]).of_rows(x, out, last)
+        return cast(Tensor, out)
 
 
 lower.register(f"{CONVOLUTIONS}tag_conv.TAGConv", f"{CONVOLUTIONS}sg_conv.SGConv")(Hops)

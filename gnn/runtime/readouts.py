@@ -33,6 +33,10 @@ class Readout(Kernel):
         matrix = self.matrix(features, graph_of_node, size)
         if matrix is None:
             return self._own(features, graph_of_node, size)
+        return self.over(features, matrix)
+
+    def over(self, features: Tensor, matrix: CsrMatrix) -> Tensor:
+        """The readout by a matrix (graphs, rows of features)."""
         return maximum(matrix, features) if self.kind == "max" else aggregate(matrix, features)
 
     def matrix(self, features: Tensor, graph_of_node: Any, size: Any) -> CsrMatrix | None:  # noqa: ANN401
@@ -72,6 +76,10 @@ class MaximumFirst(Readout):
             raise SettingError(
                 "the nodes are not assigned to graphs one by one; give each node the number of its graph"
             )
+        return self.over(features, matrix)
+
+    def over(self, features: Tensor, matrix: CsrMatrix) -> Tensor:
+        """The maximum by a matrix (graphs, rows of features)."""
         out = transform(maximum(matrix, features).add_(self.bias), self._last)
         empty = STRUCTURE.get("empty", lambda: (matrix.row_pointer.diff() == 0).nonzero()[:, 0], matrix)
         return out.index_fill_(0, empty, 0) if len(empty) else out

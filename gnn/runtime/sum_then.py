@@ -30,5 +30,5 @@ def sum_then(transform: nn.Module, activation: Activation, precision: str, *exam
     # What is made in inference mode could not be used outside of it.
     with torch.inference_mode(mode=False), torch.no_grad():
         module = _SumThen(transform, activation).eval()
-        fuse(module, example, {}, TOLERANCE[precision])
+        fuse(module, example, {}, TOLERANCE[precision], deduplicate=False)
     return module.forward

@@ -29,6 +29,9 @@ class Tracer(fx.Tracer):
             *(pools[name] for name in READOUTS if name in pools),
         ]
         super().__init__(autowrap_functions=tuple(whole))
+        if pools:
+            # Some call them by the module's name.
+            self._autowrap_search.append(sys.modules["torch_geometric.nn"])
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a call of the module is one step of the trace."""

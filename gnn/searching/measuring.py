@@ -104,7 +104,7 @@ class Measuring:
 
     @cached_property
     def _dense_inference(self) -> Inference:
-        return compile_inference(self.dense(0).model, self.dense(0).trial.task)
+        return compile_inference(self.dense(0).model, self.dense(0).trial.task, deduplicate=False)
 
     def files(
         self, work: Work, seed: int, precisions: Collection[str] | None = None
@@ -141,7 +141,7 @@ class Measuring:
         work = Work(case.compression, case.fine_tune)
         if work not in self._speeds or again:
             try:
-                inference = compile_inference(self.loaded(case), self.dense(0).trial.task)
+                inference = compile_inference(self.loaded(case), self.dense(0).trial.task, deduplicate=False)
                 self._speeds[work] = compare_speed(self._dense_inference, inference, budget_s)
             except GnnError:
                 self._speeds[work] = None

@@ -31,8 +31,8 @@ def test_a_device_is_measured_beside_the_processor() -> None:
 def test_other_outputs_on_the_device_are_red(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[Any] = []
 
-    def one_is_off(*arguments: Any) -> Any:  # noqa: ANN401
-        infer = compile_inference(*arguments)
+    def one_is_off(*arguments: Any, **settings: Any) -> Any:  # noqa: ANN401
+        infer = compile_inference(*arguments, **settings)
         compiled.append(infer)
         offset = float(len(compiled) - 1)
         return lambda: infer() + offset

@@ -93,7 +93,10 @@ def test_every_method_and_every_peer_has_a_row(monkeypatch: pytest.MonkeyPatch) 
     differences = {name: row.difference for name, row in rows.items() if row.difference is not None}
     assert differences.pop("wrong") > 1e-2
     assert max(differences.values()) < 1e-5
-    dense, same = rows["FP32"], rows["same"]
+    dense, same, narrow_row = rows["FP32"], rows["same"], rows["narrow"]
+    assert all(isinstance(number, float) for number in (dense.deduplication, dense.preparing))
+    assert (dense.over_fp32_deduplicated, narrow_row.deduplication, same.over_fp32_deduplicated) == (1.0, None, None)
+    assert isinstance(narrow_row.over_fp32_deduplicated, float)
     assert dense.over_eager is not None
     assert same.over_fp32 is not None
     assert same.over_eager == pytest.approx(dense.over_eager * same.over_fp32)

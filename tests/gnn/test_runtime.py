@@ -75,7 +75,7 @@ def test_every_peephole_is_used_by_a_model(name: str) -> None:
     model = random_model(name, TASKS[name])
     example = example_of(model, TASKS[name])
     compiled = compile(model, example)
-    assert explain(compiled)[""] == FUSED[name]
+    assert explain(compiled)[""].partition("; equal rows")[0] == FUSED[name]
     assert_same(compiled, model, example)
 
 
@@ -104,6 +104,8 @@ def test_a_cached_convolution_stays_with_its_first_graph() -> None:
 def test_a_graph_that_was_changed_in_place_is_another_one_and_no_graph_is_kept_alive() -> None:
     layer, x = pyg.GraphConv(FEATURES, 5).eval(), torch.randn(6, FEATURES)
     compiled, edge_index, weight = compile(layer), ODD_GRAPHS["unsorted"][1].clone(), torch.rand(7)
+    # Graphs of other tests that are waiting for it go now.
+    gc.collect()
     before = len(STRUCTURE._kept)
     assert_same(compiled, layer, x, edge_index, weight)
     assert len(STRUCTURE._kept) == before + 1
@@ -217,7 +219,7 @@ def test_what_cannot_be_traced_or_has_hooks_is_said_and_runs() -> None:
         assert_same(compiled, module, x)
     changing = compile(InPlace(), example)
     assert "may change something in place" in explain(changing)[""]
-    assert explain(compile(ReadTwice(), example))[""] == "nothing to fuse"
+    assert explain(compile(ReadTwice(), example))[""].startswith("nothing to fuse; equal rows not once: no step")
     module.hooked.register_forward_hook(lambda *called: called[2] + 1)
     compiled = compile(module, example)
     assert explain(compiled)["hooked"].startswith("Linear has hooks")

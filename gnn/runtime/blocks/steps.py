@@ -14,9 +14,10 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.native import NOTHING, aggregate, maximum
 from gnn.runtime.blocks.row_tables import MappedRows, MemoryRows, Rows
+from gnn.runtime.gin_layers import Gin
 from gnn.runtime.kernels import Affine, Product, matrix_of
 from gnn.runtime.own_layers import SplineProduct
-from gnn.runtime.pyg_layers import Convolution, Gcn, Gin, Graph, Hops, Neighbours, Sage
+from gnn.runtime.pyg_layers import Convolution, Gcn, Graph, Hops, Neighbours, Sage
 
 
 @dataclass(eq=False)

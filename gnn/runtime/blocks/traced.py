@@ -12,8 +12,8 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.native import aggregate as aggregate_matrix
 from gnn.runtime.blocks.steps import CONVERT, Step, found, gin_sum, given, given_rows, rows_of
+from gnn.runtime.gin_layers import Gin
 from gnn.runtime.kernels import KERNEL, Affine, ScaleShift, aggregate, matrix_of
-from gnn.runtime.pyg_layers import Gin
 from gnn.runtime.tracing import trace
 
 # What gives each row from the same rows of its arguments alone.
