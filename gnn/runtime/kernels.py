@@ -211,7 +211,7 @@ class Product(Kernel):
         fewer = matrix.shape[1] <= 0.8 * matrix.shape[0] and not self.reads_bfloat16
         if self.aggregates_first and not fewer and not isinstance(features, CsrMatrix):
             return self.of_sums(features, matrix, base, activation, self.row_sums(matrix))
-        # What was projected has no name, so that its memory is free, and still in the cache, for what comes next.
+        # What was projected has no name: its memory is free, and still in the cache, for what comes next.
         return aggregate_matrix(matrix, self._projected(features), base, activation)
 
     def of_sums(
