@@ -39,7 +39,7 @@ class Bfloat16Weight(PackedWeight):
         kernels().pack_bfloat16(whole.data_ptr(), channels, outputs, packed.data_ptr())
         return packed
 
-    def _offered(self, activation: Activation, by_row: bool) -> list[str]:  # noqa: ARG002
+    def _offered(self) -> list[str]:
         return ["fp32"] if library() is None else ["fp32", NATIVE]
 
     def _by(self, way: str, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:

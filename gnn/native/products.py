@@ -71,25 +71,21 @@ class PackedWeight:
 
     def _choose(self, key: tuple[int, bool, Activation], features: Tensor, base: Tensor | None) -> str:
         rows, by_row, activation = key
-        ways = {way: partial(self._by, way, features, base, activation) for way in self._offered(activation, by_row)}
+        ways = {way: partial(self._by, way, features, base, activation) for way in self._offered()}
         named = (self.kind, *self.weight.shape, rows, by_row, activation.name, *self.sparsity_class)
         self._ways[key] = fastest(named, ways)
         return self._ways[key]
 
-    def _offered(self, activation: Activation, by_row: bool) -> list[str]:
+    def _offered(self) -> list[str]:
         """The ways there are, PyTorch's own first."""
-        ways = ["torch"]
-        if library() is not None:
-            ways += [NATIVE, SPARSE] if self.sparsity_class else [NATIVE]
-        return ways if by_row or activation.name == "elu" else [*ways, "onednn"]
+        # oneDNN's linear is none: it keeps memory as large as its result for each number of rows that it has ever seen.
+        if library() is None:
+            return ["torch"]
+        return ["torch", NATIVE, SPARSE] if self.sparsity_class else ["torch", NATIVE]
 
     def _by(self, way: str, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:
         if way in (NATIVE, SPARSE):
             return self._native(features, base, activation, sparse=way == SPARSE)
-        if way == "onednn":
-            # It is not public, so that torch is pinned and this is the only place that calls it.
-            linear = torch.ops.mkldnn._linear_pointwise
-            return linear(features, self.weight.t(), base, activation.name, [], "")
         return self._plain(features, base, activation)
 
     def _plain(self, features: Tensor, base: Tensor | None, activation: Activation) -> Tensor:

@@ -172,12 +172,6 @@ def test_layers_that_do_not_fit_go_to_disk(name: str, tmp_path: Path, monkeypatc
     assert nodes in mapped
 
 
-def test_blocks_have_few_sizes() -> None:
-    sizes = {rows: run._regular(rows) for rows in range(1, 5000)}
-    assert all(rows / 2 < size <= rows for rows, size in sizes.items())
-    assert len(set(sizes.values())) == 24
-
-
 def test_numbers_that_are_none_are_the_modules_own() -> None:
     nodes, edges = random_graph()
     x = torch.randn(nodes, CHANNELS)

@@ -148,7 +148,6 @@ class Run:
                     f"node {start} reads the rows of {entries} neighbours, which takes {size} bytes, and memory_limit "
                     f"leaves {self.work}; give {self.limit + 3 * size} or more"
                 )
-            stop = stop if stop == self.plan.nodes else start + _regular(stop - start)
             yield start, stop
             start = stop
 
@@ -187,15 +186,6 @@ class _Block:
         pointer = matrix.row_pointer
         own = CsrMatrix(pointer, local.to(pointer.dtype), matrix.value, (self._stop - self._start, len(index)))
         return own, cast(MappedRows, table).gather(index)
-
-
-def _regular(rows: int) -> int:
-    """The next size below so many rows that is a power of two, or a half more.
-
-    oneDNN keeps half a megabyte for each number of rows that it has ever seen, so that blocks have few sizes.
-    """
-    power = 1 << (rows.bit_length() - 1)
-    return power * 3 // 2 if rows >= power * 3 / 2 else power
 
 
 def give_back() -> None:
