@@ -25,7 +25,7 @@ FLAGS = {
     "AVX2": ("-mavx2", "-mfma"),
 }
 GENERAL_FLAGS = ("-O3", "-std=gnu11", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-Wno-psabi")
-COMPILER_TIMEOUT_S = 120
+COMPILER_TIMEOUT_S = 300
 # How an argument of a function is handed over: a pointer, a size, a number, a choice.
 KINDS = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 SIGNATURES = {

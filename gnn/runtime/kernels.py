@@ -155,8 +155,7 @@ class Product(Kernel):
     """operator @ (x W) + b: an embedding bag and a dense product, in the order that moves less.
 
     A product with a sparse x reads only the words that some weight looks at. `tables` > 1: x W holds so many rows of
-    the operator's table for each row of x. `shift` [out] is what every row of x W has on top; it counts as often as a
-    row of the operator adds up to.
+    the operator's table for each row of x. `shift` [out] is what every row of x W has on top.
     Shapes: x [nodes, in], dense or a `CsrMatrix`; operator (rows, nodes * tables) -> [rows, out].
     """
 
