@@ -76,6 +76,8 @@ def roofline_table(found: Found) -> Table:
         for row in (row for row in one["rows"] if not row["peer"] and row["seconds"] is not None):
             share = row["flop"] / work.flop if work.flop else 1.0
             dense = share == 1 and row["over_fp32"] == 1
+            if share == 1 and not dense:
+                continue
             of_dense = [work.flop / 1e6, work.message_bytes / 1e6, least_s * 1e3] if dense else [None] * 3
             milliseconds = row["seconds"] * 1e3
             rows.append(
@@ -91,7 +93,8 @@ def roofline_table(found: Found) -> Table:
     notes = (
         "least is what the products take at this core's best rate and the messages along edges at its cache's, "
         "if nothing else took any time; share is least / ms",
-        "fewer FLOP is the most that a method could bring if products were all; faster is what it brings",
+        "fewer FLOP is the most that a method could bring if products were all; faster is what it brings; methods "
+        "that leave all operations are not in this table",
     )
     return Table("roofline", "What it takes at least", headers, rows, notes, ROOFLINE_STYLES)
 

@@ -165,6 +165,17 @@ def test_the_page_is_written_between_its_markers(tmp_path: Path) -> None:
     document = {"runtime": [found("a", DENSE, NARROW)], "machine": MACHINE, "versions": {"torch": "2", "python": "3"}}
     sections = page.sections_of(document)
     assert list(sections) == ["runtime", "roofline"]
+    graph = {
+        "model": "GCN",
+        "nodes": 10,
+        "edges": 100,
+        "cpu_s": 1e-3,
+        "peak_bytes": None,
+        "error": 0,
+        "memory_limit": 1,
+    }
+    sections |= page.sections_of({**document, "scaling": [graph]}) | page.other_machine(document)
+    assert list(sections) == ["runtime", "roofline", "scaling", "other machine"]
     with pytest.raises(SettingError, match=r"have no runtime in them; run scripts/bench bench/test_runtime\.py"):
         page.sections_of({"cases": []})
     written = page.PAGE.read_text()
