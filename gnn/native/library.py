@@ -42,8 +42,11 @@ SIGNATURES = {
     "attend": "ppnpnppinnppfpnpiif",
     "best_nodes": "pppnp",
     "learn_edges": "pppnpnpffpppn",
+    "integer_group": "",
+    "compute_rows": "pnn",
 }
 WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes")
+WITH_RESULT = (*WITH_RESULT, "integer_group", "compute_rows")
 RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), "learn_edges": ctypes.c_int64}
 
 

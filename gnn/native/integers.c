@@ -1,0 +1,350 @@
+/* Programs of rows: products and sums of whole numbers with what stands between them, some rows at a time, so that between
+   two quantizers nothing is written but bytes. */
+/* A product that is added at once is not rounded in between as PyTorch rounds it, and then another code is the nearest. */
+#pragma GCC optimize("fp-contract=off")
+#include "vectors.h"
+#include <stdlib.h>
+
+#define ROWS (LANES == 16 ? 12 : 6)
+#define PANEL (2 * LANES)
+/* Rows at a time, and the multiple of channels that buffers and what is read by channel are filled up to. */
+#define BLOCK 24
+#define PADDING 32
+
+/* How many products one instruction adds up: of bytes, or of 16 bits, which are exact everywhere. */
+#ifndef QUADS
+#if LANES == 16 && defined(__AVX512VNNI__)
+#define QUADS 1
+#else
+#define QUADS 0
+#endif
+#endif
+#define GROUP (QUADS ? 4 : 2)
+#if QUADS
+typedef uint8_t input;
+#else
+typedef int16_t input;
+#endif
+
+typedef int32_t word __attribute__((may_alias, aligned(1)));
+typedef int32_t unaligned_whole __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint8_t bytes __attribute__((vector_size(LANES)));
+typedef uint8_t unaligned_bytes __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef input inputs __attribute__((vector_size(LANES * sizeof(input))));
+typedef input unaligned_inputs __attribute__((vector_size(LANES * sizeof(input)), aligned(1), may_alias));
+
+enum kind {
+    READ, READ_BYTES, ADD, ADD_BYTES, SUM, SUM_BYTES, MULTIPLY, BY_CHANNEL, ACTIVATE, QUANTIZE, WRITE, WRITE_BYTES
+};
+
+struct grid {
+    float inverse, zero, lowest, highest, scale;
+};
+
+/* `data` are rows, a table or a weight in panels; `scale` and `shift` are by channel. The grid is that of what is read, or
+   written; with a `table` the code is looked up once more. */
+struct step {
+    int64_t kind, width, activation;
+    const void *data, *scale, *shift, *offset, *table;
+    const int32_t *pointer, *column;
+    const void *value;
+    struct grid grid;
+    float alpha;
+};
+
+static inline whole load_whole(const int32_t *from) { return *(const unaligned_whole *)from; }
+static inline whole spread_whole(int32_t value) { return value - (whole){0}; }
+static inline int64_t padded(int64_t width) { return (width + PADDING - 1) / PADDING * PADDING; }
+
+/* Whole numbers from 0 to 255 as bytes or as inputs, and bytes as whole numbers; the compiler takes detours. */
+static inline void store_bytes(uint8_t *to, whole value) {
+#if LANES == 8 && defined(__AVX2__)
+    const __m128i half = _mm_packus_epi32(_mm256_castsi256_si128((__m256i)value), _mm256_extracti128_si256((__m256i)value, 1));
+    _mm_storel_epi64((void *)to, _mm_packus_epi16(half, half));
+#else
+    *(unaligned_bytes *)to = __builtin_convertvector(value, bytes);
+#endif
+}
+
+static inline void store_inputs(input *to, whole value) {
+#if LANES == 8 && defined(__AVX2__) && !QUADS
+    _mm_storeu_si128((void *)to, _mm_packus_epi32(_mm256_castsi256_si128((__m256i)value),
+                                                  _mm256_extracti128_si256((__m256i)value, 1)));
+#else
+    *(unaligned_inputs *)to = __builtin_convertvector(value, inputs);
+#endif
+}
+
+static inline whole load_bytes(const uint8_t *from) {
+#if LANES == 8 && defined(__AVX2__)
+    return (whole)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)from));
+#else
+    return __builtin_convertvector(*(const unaligned_bytes *)from, whole);
+#endif
+}
+
+/* sum + the products of the parts of two words */
+static inline whole plus_products(whole sum, whole x, whole weight) {
+#if QUADS && defined(__AVX512VNNI__) && LANES == 16
+    return (whole)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)weight);
+#elif QUADS
+    for (int part = 0; part < 32; part += 8)
+        sum += (x >> part & 255) * (weight << (24 - part) >> 24);
+    return sum;
+#elif LANES == 16 && defined(__AVX512BW__)
+    return sum + (whole)_mm512_madd_epi16((__m512i)x, (__m512i)weight);
+#elif LANES == 8 && defined(__AVX2__)
+    return sum + (whole)_mm256_madd_epi16((__m256i)x, (__m256i)weight);
+#else
+    return sum + (x << 16 >> 16) * (weight << 16 >> 16) + (x >> 16) * (weight >> 16);
+#endif
+}
+
+/* The steps on a grid that are nearest, halves to even, as numbers beyond 2^23, whose last bits are whole. */
+static inline vector nearest(vector x, const struct grid *grid) {
+    x = x * grid->inverse + grid->zero;
+    return LESSER(spread(grid->highest), GREATER(spread(grid->lowest), x)) + 12582912.0f;
+}
+
+static inline whole codes(vector x, const struct grid *grid) {
+    return (whole)nearest(x, grid) - (0x4b400000 + (int32_t)grid->lowest);
+}
+
+/* Codes of a row from the lowest, which is 0; whatever is not finite makes `wrong` NaN. */
+static inline __attribute__((always_inline)) void input_row(const float *x, int64_t width, const struct grid *grid,
+                                                            input *to, vector *wrong) {
+    const struct grid own = *grid;
+    vector rest = *wrong;
+    for (int64_t at = 0; at < width; at += LANES) {
+        const vector value = load(x + at);
+        rest += value * 0.0f;
+        store_inputs(to + at, codes(value, &own));
+    }
+    *wrong = rest;
+}
+
+static inline void byte_row(const float *x, int64_t width, const struct grid *grid, uint8_t *to, vector *wrong) {
+    const struct grid own = *grid;
+    vector rest = *wrong;
+    for (int64_t at = 0; at < width; at += LANES) {
+        const vector value = load(x + at);
+        rest += value * 0.0f;
+        store_bytes(to + at, codes(value, &own));
+    }
+    *wrong = rest;
+}
+
+/* Some rows of one panel: every sum in a register. */
+static inline __attribute__((always_inline)) void tile(
+    const int rows, const input *x, int64_t stride, const int32_t *panel, int64_t words, const int32_t *shift,
+    const int32_t *offset, const int32_t *total, const float *scale, float *out) {
+    whole sum[ROWS][2];
+#pragma GCC unroll 12
+    for (int row = 0; row < rows; row++) {
+        sum[row][0] = load_whole(shift), sum[row][1] = load_whole(shift + LANES);
+        if (offset) {
+            sum[row][0] += load_whole(offset) * total[row];
+            sum[row][1] += load_whole(offset + LANES) * total[row];
+        }
+    }
+    for (int64_t k = 0; k < words; k++) {
+        const whole left = load_whole(panel + k * PANEL), right = load_whole(panel + k * PANEL + LANES);
+#pragma GCC unroll 12
+        for (int row = 0; row < rows; row++) {
+            const whole value = spread_whole(*(const word *)(x + row * stride + k * GROUP));
+            sum[row][0] = plus_products(sum[row][0], value, left);
+            sum[row][1] = plus_products(sum[row][1], value, right);
+        }
+    }
+#pragma GCC unroll 12
+    for (int row = 0; row < rows; row++) {
+        store(out + row * stride, __builtin_convertvector(sum[row][0], vector) * load(scale));
+        store(out + row * stride + LANES, __builtin_convertvector(sum[row][1], vector) * load(scale + LANES));
+    }
+}
+
+/* rows [rows, stride] times a weight in panels, in place; `x` has room for their codes. */
+static void multiply(const struct step *step, float *rows, int64_t count, int64_t width, int64_t stride, input *x,
+                     vector *wrong) {
+    const int64_t words = (width + GROUP - 1) / GROUP;
+    int32_t total[BLOCK] = {0};
+    for (int64_t row = 0; row < count; row++) {
+        input *to = x + row * stride;
+        input_row(rows + row * stride, padded(width), &step->grid, to, wrong);
+        const uint8_t *table = step->table;
+        if (table)
+            for (int64_t at = 0; at < width; at++)
+                to[at] = table[(uint8_t)to[at]];
+        if (step->offset)
+            for (int64_t at = 0; at < width; at++)
+                total[row] += to[at];
+    }
+    for (int64_t output = 0; output < step->width; output += PANEL) {
+        const int32_t *panel = (const int32_t *)step->data + output * words;
+        const int32_t *offset = step->offset ? (const int32_t *)step->offset + output : 0;
+        int64_t row = 0;
+#define TILE(some)                                                                                                     \
+    tile(some, x + row * stride, stride, panel, words, (const int32_t *)step->shift + output, offset, total + row,     \
+         (const float *)step->scale + output, rows + row * stride + output)
+        for (; row + ROWS <= count; row += ROWS)
+            TILE(ROWS);
+        for (; row + 2 <= count; row += 2)
+            TILE(2);
+        for (; row < count; row++)
+            TILE(1);
+#undef TILE
+    }
+}
+
+/* `count` vectors of one row: the sums of its entries stay in registers. */
+static inline __attribute__((always_inline)) void strip(const int count, const struct step *step, int32_t begin,
+                                                        int32_t end, int64_t at, int32_t less, float *out) {
+    const int32_t *value = step->value;
+    whole sum[8];
+#pragma GCC unroll 8
+    for (int part = 0; part < count; part++)
+        sum[part] = spread_whole(-less);
+    for (int32_t entry = begin; entry < end; entry++) {
+        const uint8_t *row = (const uint8_t *)step->data + step->column[entry] * step->width + at;
+        const whole weight = spread_whole(value ? value[entry] : 1);
+#pragma GCC unroll 8
+        for (int part = 0; part < count; part++)
+            sum[part] += load_bytes(row + part * LANES) * weight;
+    }
+#pragma GCC unroll 8
+    for (int part = 0; part < count; part++)
+        store(out + part * LANES, __builtin_convertvector(sum[part], vector) * step->grid.scale);
+}
+
+static void sum_of_bytes(const struct step *step, int32_t begin, int32_t end, float *out) {
+    const int32_t *value = step->value;
+    int32_t less = 0;
+    for (int32_t entry = begin; entry < end; entry++)
+        less += value ? value[entry] : 1;
+    less *= (int32_t)step->grid.zero;
+    int64_t at = 0;
+    for (; at + 8 * LANES <= step->width; at += 8 * LANES)
+        strip(8, step, begin, end, at, less, out + at);
+    for (; at + 2 * LANES <= step->width; at += 2 * LANES)
+        strip(2, step, begin, end, at, less, out + at);
+    for (; at + LANES <= step->width; at += LANES)
+        strip(1, step, begin, end, at, less, out + at);
+    for (; at < step->width; at++) {
+        int32_t sum = -less;
+        for (int32_t entry = begin; entry < end; entry++)
+            sum += ((const uint8_t *)step->data)[step->column[entry] * step->width + at] * (value ? value[entry] : 1);
+        out[at] = (float)sum * step->grid.scale;
+    }
+}
+
+void aggregate(const int32_t *pointer, const int32_t *column, const float *value, const float *table, int64_t rows,
+               int64_t width, const float *base, int64_t base_stride, float *out, int activation, float alpha);
+
+static inline void add_bytes(const struct step *step, const uint8_t *from, int adds, float *to) {
+    const float zero = step->grid.zero, scale = step->grid.scale;
+    const int64_t width = step->width;
+    int64_t at = 0;
+    for (; at + LANES <= width; at += LANES) {
+        const vector value = (__builtin_convertvector(load_bytes(from + at), vector) - zero) * scale;
+        store(to + at, adds ? load(to + at) + value : value);
+    }
+    for (; at < width; at++) {
+        const float value = ((float)from[at] - zero) * scale;
+        to[at] = adds ? to[at] + value : value;
+    }
+}
+
+/* What rows begin with, or have added. */
+static inline void read_row(const struct step *step, int64_t row, float *to) {
+    const float *from = (const float *)step->data + row * step->width;
+    const uint8_t *of_codes = (const uint8_t *)step->data + row * step->width;
+    const int32_t *pointer = step->pointer + row;
+    if (step->kind == READ)
+        memcpy(to, from, step->width * sizeof(float));
+    else if (step->kind == SUM)
+        aggregate(pointer, step->column, step->value, step->data, 1, step->width, 0, 0, to, NONE, 0.0f);
+    else if (step->kind == SUM_BYTES)
+        sum_of_bytes(step, pointer[0], pointer[1], to);
+    else if (step->kind == ADD)
+        for (int64_t at = 0; at < step->width; at++)
+            to[at] += from[at];
+    else
+        add_bytes(step, of_codes, step->kind == ADD_BYTES, to);
+}
+
+/* What changes each number of a row. */
+static inline __attribute__((always_inline)) void change_row(const struct step *step, float *row) {
+    const float *scale = step->scale, *shift = step->shift;
+    const struct grid grid = step->grid;
+#define FOR_ALL(computed)                                                                                              \
+    for (int64_t at = 0; at < padded(step->width); at += LANES) {                                                      \
+        const vector value = load(row + at);                                                                           \
+        store(row + at, computed);                                                                                     \
+    }
+    if (step->kind == QUANTIZE)
+        FOR_ALL((nearest(value, &grid) - (12582912.0f + grid.zero)) * grid.scale)
+    else if (step->kind == BY_CHANNEL && scale)
+        FOR_ALL(value * load(scale + at) + load(shift + at))
+    else if (step->kind == BY_CHANNEL)
+        FOR_ALL(value + load(shift + at))
+    else if (step->activation == RELU)
+        FOR_ALL(activated(value, RELU, 0.0f))
+    else
+        FOR_ALL(activated(value, ELU, step->alpha))
+#undef FOR_ALL
+}
+
+static void write_row(const struct step *step, int64_t number, const float *row, uint8_t *buffer, vector *wrong) {
+    if (step->kind == WRITE) {
+        memcpy((float *)step->data + number * step->width, row, step->width * sizeof(float));
+        return;
+    }
+    uint8_t *to = (uint8_t *)step->data + number * step->width;
+    const uint8_t *table = step->table;
+    byte_row(row, padded(step->width), &step->grid, buffer, wrong);
+    if (table)
+        for (int64_t at = 0; at < step->width; at++)
+            to[at] = table[buffer[at]];
+    else
+        memcpy(to, buffer, step->width);
+}
+
+/* How weights lie: how many channels are side by side in a word. */
+int integer_group(void) { return GROUP; }
+
+/* Compute rows by steps, the last of which writes them. Returns 0, 1 where memory is lacking, or 2 where a number that is
+   quantized is not finite. */
+int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
+    int64_t stride = 0;
+    for (int64_t step = 0; step < count; step++)
+        stride = padded(steps[step].width) > stride ? padded(steps[step].width) : stride;
+    float *block = calloc(BLOCK * stride, sizeof(float) + sizeof(input));
+    if (!block)
+        return 1;
+    input *x = (input *)(block + BLOCK * stride);
+    vector wrong = {0};
+    for (int64_t first = 0; first < rows; first += BLOCK) {
+        const int64_t some = rows - first < BLOCK ? rows - first : BLOCK;
+        int64_t width = steps[0].width;
+        for (const struct step *step = steps; step < steps + count; step++) {
+            if (step->kind == MULTIPLY) {
+                multiply(step, block, some, width, stride, x, &wrong);
+                width = step->width;
+                continue;
+            }
+            for (int64_t row = 0; row < some; row++) {
+                if (step->kind <= SUM_BYTES)
+                    read_row(step, first + row, block + row * stride);
+                else if (step->kind < WRITE)
+                    change_row(step, block + row * stride);
+                else
+                    write_row(step, first + row, block + row * stride, (uint8_t *)x, &wrong);
+            }
+        }
+    }
+    free(block);
+    for (int lane = 0; lane < LANES; lane++)
+        if (wrong[lane] != 0.0f)
+            return 2;
+    return 0;
+}
