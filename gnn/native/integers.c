@@ -34,21 +34,22 @@ typedef input inputs __attribute__((vector_size(LANES * sizeof(input))));
 typedef input unaligned_inputs __attribute__((vector_size(LANES * sizeof(input)), aligned(1), may_alias));
 
 enum kind {
-    READ, READ_BYTES, ADD, ADD_BYTES, SUM, SUM_BYTES, MULTIPLY, BY_CHANNEL, ACTIVATE, QUANTIZE, WRITE, WRITE_BYTES
+    READ, READ_BYTES, ADD, ADD_BYTES, SUM, SUM_BYTES, MULTIPLY, CHANGE, ACTIVATE, WRITE, WRITE_BYTES
 };
 
 struct grid {
     float inverse, zero, lowest, highest, scale;
 };
 
-/* `data` are rows, a table or a weight in panels; `scale` and `shift` are by channel. The grid is that of what is read, or
-   written; with a `table` the code is looked up once more. */
+/* `data` are rows, a table or a weight in panels. The grid is that of what is read, multiplied or written; with a `table`
+   its code is looked up once more. What is by channel is `plus`, `scale` and `shift` of the numbers before, as `parts`
+   says, and `unit`, `zero` and `offset` of a weight. */
 struct step {
-    int64_t kind, width, activation;
-    const void *data, *scale, *shift, *offset, *table;
+    int64_t kind, width, parts, activation;
+    const void *data, *plus, *scale, *shift, *unit, *zero, *offset, *table;
     const int32_t *pointer, *column;
     const void *value;
-    struct grid grid;
+    struct grid first, grid;
     float alpha;
 };
 
@@ -110,28 +111,49 @@ static inline whole codes(vector x, const struct grid *grid) {
     return (whole)nearest(x, grid) - (0x4b400000 + (int32_t)grid->lowest);
 }
 
-/* Codes of a row from the lowest, which is 0; whatever is not finite makes `wrong` NaN. */
-static inline __attribute__((always_inline)) void input_row(const float *x, int64_t width, const struct grid *grid,
-                                                            input *to, vector *wrong) {
-    const struct grid own = *grid;
+/* What happens to each number of a row: x + plus, onto a first grid, x scale + shift, as far as the step has them, and
+   then what the row becomes. Whatever is not finite makes `wrong` NaN. */
+enum part { PLUS = 1, FIRST = 2, SCALED = 4 };
+enum result { FLOATS, INPUTS, BYTES };
+
+static inline __attribute__((always_inline)) void change_as(
+    const int parts, const enum result result, const struct step *step, const float *rows, int64_t count, int64_t width,
+    int64_t stride, void *to, int64_t to_stride, vector *wrong) {
+    const struct grid first = step->first, grid = step->grid;
+    const float *plus = step->plus, *scale = step->scale, *shift = step->shift;
     vector rest = *wrong;
-    for (int64_t at = 0; at < width; at += LANES) {
-        const vector value = load(x + at);
-        rest += value * 0.0f;
-        store_inputs(to + at, codes(value, &own));
-    }
+    for (int64_t row = 0; row < count; row++)
+        for (int64_t at = 0; at < width; at += LANES) {
+            vector value = load(rows + row * stride + at);
+            if (parts & PLUS)
+                value += load(plus + at);
+            if (result != FLOATS)
+                rest += value * 0.0f;
+            if (parts & FIRST)
+                value = (nearest(value, &first) - (12582912.0f + first.zero)) * first.scale;
+            if (parts & SCALED)
+                value = value * load(scale + at) + load(shift + at);
+            if (result == FLOATS)
+                store((float *)to + row * to_stride + at, value);
+            else if (result == INPUTS)
+                store_inputs((input *)to + row * to_stride + at, codes(value, &grid));
+            else
+                store_bytes((uint8_t *)to + row * to_stride + at, codes(value, &grid));
+        }
     *wrong = rest;
 }
 
-static inline void byte_row(const float *x, int64_t width, const struct grid *grid, uint8_t *to, vector *wrong) {
-    const struct grid own = *grid;
-    vector rest = *wrong;
-    for (int64_t at = 0; at < width; at += LANES) {
-        const vector value = load(x + at);
-        rest += value * 0.0f;
-        store_bytes(to + at, codes(value, &own));
+static inline __attribute__((always_inline)) void change(
+    const enum result result, const struct step *step, const float *rows, int64_t count, int64_t width, int64_t stride,
+    void *to, int64_t to_stride, vector *wrong) {
+    switch (step->parts) {
+#define CASE(parts)                                                                                                    \
+    case parts:                                                                                                        \
+        change_as(parts, result, step, rows, count, width, stride, to, to_stride, wrong);                              \
+        break;
+        CASE(0) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
+#undef CASE
     }
-    *wrong = rest;
 }
 
 /* Some rows of one panel: every sum in a register. */
@@ -168,24 +190,21 @@ static void multiply(const struct step *step, float *rows, int64_t count, int64_
                      vector *wrong) {
     const int64_t words = (width + GROUP - 1) / GROUP;
     int32_t total[BLOCK] = {0};
-    for (int64_t row = 0; row < count; row++) {
-        input *to = x + row * stride;
-        input_row(rows + row * stride, padded(width), &step->grid, to, wrong);
-        const uint8_t *table = step->table;
-        if (table)
-            for (int64_t at = 0; at < width; at++)
-                to[at] = table[(uint8_t)to[at]];
-        if (step->offset)
-            for (int64_t at = 0; at < width; at++)
-                total[row] += to[at];
-    }
+    change(INPUTS, step, rows, count, padded(width), stride, x, stride, wrong);
+    const uint8_t *table = step->table;
+    for (int64_t row = 0; row < count && table; row++)
+        for (int64_t at = row * stride; at < row * stride + width; at++)
+            x[at] = table[(uint8_t)x[at]];
+    for (int64_t row = 0; row < count && step->offset; row++)
+        for (int64_t at = row * stride; at < row * stride + width; at++)
+            total[row] += x[at];
     for (int64_t output = 0; output < step->width; output += PANEL) {
         const int32_t *panel = (const int32_t *)step->data + output * words;
         const int32_t *offset = step->offset ? (const int32_t *)step->offset + output : 0;
         int64_t row = 0;
 #define TILE(some)                                                                                                     \
-    tile(some, x + row * stride, stride, panel, words, (const int32_t *)step->shift + output, offset, total + row,     \
-         (const float *)step->scale + output, rows + row * stride + output)
+    tile(some, x + row * stride, stride, panel, words, (const int32_t *)step->zero + output, offset, total + row,      \
+         (const float *)step->unit + output, rows + row * stride + output)
         for (; row + ROWS <= count; row += ROWS)
             TILE(ROWS);
         for (; row + 2 <= count; row += 2)
@@ -272,41 +291,35 @@ static inline void read_row(const struct step *step, int64_t row, float *to) {
         add_bytes(step, of_codes, step->kind == ADD_BYTES, to);
 }
 
-/* What changes each number of a row. */
-static inline __attribute__((always_inline)) void change_row(const struct step *step, float *row) {
-    const float *scale = step->scale, *shift = step->shift;
-    const struct grid grid = step->grid;
-#define FOR_ALL(computed)                                                                                              \
-    for (int64_t at = 0; at < padded(step->width); at += LANES) {                                                      \
-        const vector value = load(row + at);                                                                           \
-        store(row + at, computed);                                                                                     \
-    }
-    if (step->kind == QUANTIZE)
-        FOR_ALL((nearest(value, &grid) - (12582912.0f + grid.zero)) * grid.scale)
-    else if (step->kind == BY_CHANNEL && scale)
-        FOR_ALL(value * load(scale + at) + load(shift + at))
-    else if (step->kind == BY_CHANNEL)
-        FOR_ALL(value + load(shift + at))
-    else if (step->activation == RELU)
-        FOR_ALL(activated(value, RELU, 0.0f))
-    else
-        FOR_ALL(activated(value, ELU, step->alpha))
-#undef FOR_ALL
+static void activate(const struct step *step, float *rows, int64_t count, int64_t stride) {
+    for (float *row = rows; row < rows + count * stride; row += stride)
+        for (int64_t at = 0; at < step->width; at += LANES)
+            if (step->activation == RELU)
+                store(row + at, activated(load(row + at), RELU, 0.0f));
+            else
+                store(row + at, activated(load(row + at), ELU, step->alpha));
 }
 
-static void write_row(const struct step *step, int64_t number, const float *row, uint8_t *buffer, vector *wrong) {
+static void write(const struct step *step, int64_t first, const float *rows, int64_t count, int64_t stride,
+                  uint8_t *buffer, vector *wrong) {
+    const int64_t width = step->width;
     if (step->kind == WRITE) {
-        memcpy((float *)step->data + number * step->width, row, step->width * sizeof(float));
+        for (int64_t row = 0; row < count; row++)
+            memcpy((float *)step->data + (first + row) * width, rows + row * stride, width * sizeof(float));
         return;
     }
-    uint8_t *to = (uint8_t *)step->data + number * step->width;
+    uint8_t *to = (uint8_t *)step->data + first * width;
     const uint8_t *table = step->table;
-    byte_row(row, padded(step->width), &step->grid, buffer, wrong);
-    if (table)
-        for (int64_t at = 0; at < step->width; at++)
-            to[at] = table[buffer[at]];
-    else
-        memcpy(to, buffer, step->width);
+    if (!table && width % LANES == 0) {
+        change(BYTES, step, rows, count, width, stride, to, width, wrong);
+        return;
+    }
+    change(BYTES, step, rows, count, padded(width), stride, buffer, stride, wrong);
+    for (int64_t row = 0; row < count; row++)
+        for (int64_t at = 0; at < width; at++) {
+            const uint8_t code = buffer[row * stride + at];
+            to[row * width + at] = table ? table[code] : code;
+        }
 }
 
 /* How weights lie: how many channels are side by side in a word. */
@@ -332,14 +345,15 @@ int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
                 width = step->width;
                 continue;
             }
-            for (int64_t row = 0; row < some; row++) {
-                if (step->kind <= SUM_BYTES)
+            if (step->kind == CHANGE)
+                change(FLOATS, step, block, some, padded(width), stride, block, stride, &wrong);
+            else if (step->kind == ACTIVATE)
+                activate(step, block, some, stride);
+            else if (step->kind <= SUM_BYTES)
+                for (int64_t row = 0; row < some; row++)
                     read_row(step, first + row, block + row * stride);
-                else if (step->kind < WRITE)
-                    change_row(step, block + row * stride);
-                else
-                    write_row(step, first + row, block + row * stride, (uint8_t *)x, &wrong);
-            }
+            else
+                write(step, first, block, some, stride, (uint8_t *)x, &wrong);
         }
     }
     free(block);
@@ -347,4 +361,17 @@ int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
         if (wrong[lane] != 0.0f)
             return 2;
     return 0;
+}
+
+/* out [rows, width] = the largest code of each channel over the rows of a table that a row has, 0 where it has none. */
+void maximum_of_bytes(const int32_t *pointer, const int32_t *column, const uint8_t *table, int64_t rows, int64_t width,
+                      uint8_t *restrict out) {
+    for (int64_t row = 0; row < rows; row++, out += width) {
+        memset(out, 0, width);
+        for (int32_t entry = pointer[row]; entry < pointer[row + 1]; entry++) {
+            const uint8_t *from = table + column[entry] * width;
+            for (int64_t at = 0; at < width; at++)
+                out[at] = from[at] > out[at] ? from[at] : out[at];
+        }
+    }
 }

@@ -13,7 +13,7 @@ from torch import Tensor
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix, bag_sum
 from gnn.native.activations import Activation
-from gnn.native.aggregation import aggregate, require_rows
+from gnn.native.aggregation import aggregate, maximum, require_rows
 from gnn.native.fastest import fastest, rows_class
 from gnn.native.library import kernels, library
 from gnn.native.tensors import taken
@@ -179,7 +179,7 @@ class Multiply(Step):
         filled[:channels, :outputs] = moved
         panels = filled.view(-1, group, filled.shape[1] // lanes, lanes).permute(2, 0, 3, 1)
         held = {"data": panels.to(torch.int8 if group > 2 else torch.int16).contiguous()}
-        held |= {"shift": _filled(shift.to(torch.int32)), "scale": _filled(self.scale.expand(outputs))}
+        held |= {"zero": _filled(shift.to(torch.int32)), "unit": _filled(self.scale.expand(outputs))}
         return held | ({"offset": _filled(middle.to(torch.int32))} if isinstance(middle, Tensor) and middle.any() else {})
 
     def described(self) -> dict[str, Any]:
@@ -203,8 +203,8 @@ class ByChannel(Step):
         return [_filled(part) for part in (self.shift, self.scale) if part is not None]
 
     def described(self) -> dict[str, Any]:
-        places = [part.data_ptr() for part in self.parts]
-        return {"kind": _BY_CHANNEL, **dict(zip(("shift", "scale"), places, strict=False))}
+        shift, *scale = [part.data_ptr() for part in self.parts]
+        return {"parts": _SCALED, "shift": shift, "scale": scale[0]} if scale else {"parts": _PLUS, "plus": shift}
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,10 +230,11 @@ class Quantize(Step):
         return self.grid.values(self.grid.codes(rows))
 
     def described(self) -> dict[str, Any]:
-        return {"kind": _QUANTIZE, "grid": _grid(self.grid)}
+        return {"parts": _FIRST, "first": _grid(self.grid)}
 
 
-_READ, _ADD, _SUM, _MULTIPLY, _BY_CHANNEL, _ACTIVATE, _QUANTIZE, _WRITE = 0, 2, 4, 6, 7, 8, 9, 10
+_READ, _ADD, _SUM, _MULTIPLY, _CHANGE, _ACTIVATE, _WRITE = 0, 2, 4, 6, 7, 8, 9
+_PLUS, _FIRST, _SCALED = 1, 2, 4
 
 
 class _GridFields(ctypes.Structure):
@@ -242,9 +243,10 @@ class _GridFields(ctypes.Structure):
 
 class _StepFields(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("kind", "width", "activation")),
-        *((name, ctypes.c_void_p) for name in ("data", "scale", "shift", "offset", "table")),
+        *((name, ctypes.c_int64) for name in ("kind", "width", "parts", "activation")),
+        *((name, ctypes.c_void_p) for name in ("data", "plus", "scale", "shift", "unit", "zero", "offset", "table")),
         *((name, ctypes.c_void_p) for name in ("pointer", "column", "value")),
+        ("first", _GridFields),
         ("grid", _GridFields),
         ("alpha", ctypes.c_float),
     )
@@ -357,26 +359,68 @@ class _Fields:
     def of(cls, steps: Sequence[Step], grid: Grid | None, width: int) -> "_Fields | None":
         """A program for arguments of some width; None where kernels do not take it."""
         described: list[dict[str, Any]] = []
-        numbers, read, held, left = [], [], list[object](steps), list(steps)
+        numbers, read, held, left, before = [], [], list[object](steps), [*steps, _Write(grid)], _NOTHING
         first = width
         while left:
-            step, *left = left
+            step, fields, left = _next(left, held)
             if isinstance(step, Multiply):
                 if step.weight.shape != (width, step.width) or width > MOST_TERMS:
                     return None
                 width = step.width
             if isinstance(step, ByChannel) and len(step.shift) != width:
                 return None
+            if "kind" not in fields and fields["parts"] > before["parts"]:
+                # Parts of what is done to each number, in their order.
+                before = {**before, **fields, "parts": before["parts"] | fields["parts"]}
+                continue
+            if before["parts"] and ("kind" not in fields or fields["kind"] not in (_MULTIPLY, _WRITE + 1)):
+                described.append({"kind": _CHANGE, **before, "width": width})
+                before = _NOTHING
+            if "kind" not in fields:
+                before = fields
+                continue
             if step.reads:
                 numbers.append(len(described))
                 read.append(step)
-            described.append({**step.described(), "width": width})
-        described.append({"kind": _WRITE + (grid is not None), "width": width})
-        if grid is not None:
-            described[-1]["grid"] = _grid(grid)
-        fields = (_StepFields * len(described))(*[_StepFields(**step) for step in described])
-        kinds = [f"{step['kind']}:{step['width']}" for step in described]
-        return cls(fields, numbers, read, width, (first, *kinds), held)
+            described.append({**before, **fields, "width": width})
+            before = _NOTHING
+        return cls(
+            (_StepFields * len(described))(*[_StepFields(**step) for step in described]),
+            numbers,
+            read,
+            width,
+            (first, *[f"{step['kind']}:{step['width']}:{step['parts']}" for step in described]),
+            held,
+        )
+
+
+_NOTHING = {"parts": 0}
+
+
+@dataclass(frozen=True, eq=False)
+class _Write(Step):
+    grid: Grid | None
+
+    def described(self) -> dict[str, Any]:
+        return {"kind": _WRITE} if self.grid is None else {"kind": _WRITE + 1, "grid": _grid(self.grid)}
+
+
+def _next(steps: list[Step], held: list[object]) -> tuple[Step, dict[str, Any], list[Step]]:
+    """The first of some steps with its fields, or of several that look up what the code of the first becomes."""
+    step, *left = steps
+    if isinstance(step, Quantize):
+        between = list(takewhile(lambda other: isinstance(other, Activate | Quantize), left))
+        last = left[len(between)]
+        if isinstance(last, Multiply | _Write) and last.grid is not None and any(isinstance(other, Activate) for other in between):
+            values = from_bytes(torch.arange(step.grid.highest - step.grid.lowest + 1), step.grid)
+            for other in between:
+                values = other.plain(values)
+            table = torch.zeros(LARGEST_CODE + 1, dtype=torch.uint8)
+            table[: len(values)] = to_bytes(values, last.grid)
+            held.append(table)
+            fields = {**last.described(), "grid": _grid(step.grid), "table": table.data_ptr()}
+            return last, fields, left[len(between) + 1 :]
+    return step, step.described(), left
 
 
 def _is_taken(given: Any, is_bytes: bool | None) -> bool:  # noqa: ANN401
@@ -396,6 +440,22 @@ def _places(given: Entries | CsrMatrix) -> tuple[int, int, int | None]:
     if isinstance(given, Entries):
         return pointer.data_ptr(), column.data_ptr(), None if given.whole is None else given.whole.data_ptr()
     return pointer.data_ptr(), column.data_ptr(), value.data_ptr()
+
+
+def maximum_of_bytes(matrix: CsrMatrix, codes: Tensor) -> Tensor:
+    """The largest byte of each channel over the rows that a row of the matrix has, 0 where it has none.
+
+    Shapes: matrix (rows, columns), codes [columns, width] uint8 -> [rows, width] uint8.
+    """
+    require_rows(matrix, codes)
+    if not integers_are_exact():
+        return maximum(matrix, codes.float()).to(torch.uint8)
+    pointer, column, _ = matrix.compact
+    codes, out = codes.contiguous(), codes.new_empty(matrix.shape[0], codes.shape[1])
+    kernels().maximum_of_bytes(
+        pointer.data_ptr(), column.data_ptr(), codes.data_ptr(), *out.shape, out.data_ptr()
+    )
+    return out
 
 
 @lru_cache

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
-from gnn.native import Activation
+from gnn.native import Activation, maximum
 from gnn.native.integers import (
     Activate,
     ByChannel,
@@ -22,6 +22,7 @@ from gnn.native.integers import (
     Step,
     Sum,
     from_bytes,
+    maximum_of_bytes,
 )
 from gnn.quantization.fake_quantize import Grid
 from gnn.quantization.integer_layers import IntegerAggregation, IntegerProduct
@@ -30,6 +31,7 @@ from gnn.quantization.product import Aggregation
 from gnn.quantization.tensor_quantizer import TensorQuantizer
 from gnn.runtime.graph_cache import GraphCache
 from gnn.runtime.kernels import Kernel, matrix_of
+from gnn.runtime.readouts import Readout
 
 
 class Rows(Kernel):
@@ -233,3 +235,23 @@ class QuantizedSum(Kernel):
 
 
 lower.register(IntegerAggregation)(QuantizedSum)
+
+
+class MaximumOfRows(Kernel):
+    """The maximum over each graph's nodes, then what is done to its numbers; 0 for an empty graph."""
+
+    name = "maximum over nodes before what grows with it"
+
+    def __init__(self, readout: Readout, after: Rows) -> None:
+        super().__init__()
+        self.readout, self.after = readout, after
+
+    def forward(self, rows: Tensor, graph_of_node: Tensor, size: Any = None) -> Tensor:  # noqa: ANN401
+        """Rows of nodes [nodes, channels] -> [graphs, channels]."""
+        matrix = self.readout.matrix(rows, graph_of_node, size)
+        if matrix is None:
+            raise SettingError(
+                "the nodes are not assigned to graphs one by one; give each node the number of its graph"
+            )
+        out = self.after(maximum_of_bytes(matrix, rows) if rows.dtype is torch.uint8 else maximum(matrix, rows))
+        return self.readout.without_empty(out, matrix)

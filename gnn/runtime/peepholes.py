@@ -10,11 +10,10 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from gnn.native import Activation
-from gnn.native.integers import ByChannel, Quantize, Read
 from gnn.runtime.chain import Chain
-from gnn.runtime.integer_layers import Rows
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
+from gnn.runtime.row_peepholes import RowPeepholes
 from gnn.runtime.tracing import CONSTANTS, trace
 
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
@@ -99,7 +98,7 @@ def _attribute(module: nn.Module, path: str) -> Any:  # noqa: ANN401
     return module
 
 
-class _Rewriting:
+class _Rewriting(RowPeepholes):
     """The peepholes, one method each; a method says whether it changed what is at a node."""
 
     def __init__(self, traced: fx.GraphModule) -> None:
@@ -118,6 +117,7 @@ class _Rewriting:
             "function of numbers": self._function,
             "products in one": self._chain,
             "whole numbers in one": self._rows_in_one,
+            "maximum of whole numbers": self._maximum_of_rows,
         }.items():
             done[what] += sum(peephole(node) for node in list(self.graph.nodes))
             self.graph.eliminate_dead_code()
@@ -216,42 +216,6 @@ class _Rewriting:
         if function is None or function.name == "relu" or len(node.all_input_nodes) != 1:
             return False
         self._replace(node, Transform(function), node.args[0])
-        return True
-
-    def _rows_in_one(self, node: fx.Node) -> bool:
-        """What follows upon rows that nobody else reads is done to them at once."""
-        product = self._only_read_by(node)
-        rows, before = self._rows(node), None if product is None else self._rows(product)
-        if product is None or rows is None or before is None or before.grid is not None:
-            return False
-        if rows.steps[0] != Read() or not {type(self._computed(node)), type(self._computed(product))} & {Rows}:
-            return False
-        together = Rows([*before.steps, *rows.steps[1:]], rows.grid, before.norms)
-        self._replace(node, together, *product.args, *node.args[1:])
-        self.graph.erase_node(product)
-        return True
-
-    def _rows(self, node: fx.Node) -> Rows | None:
-        """What a node computes as a program of rows."""
-        kernel = self._computed(node)
-        if isinstance(kernel, ScaleShift):
-            return Rows([Read(), ByChannel(kernel.scale, kernel.shift)])
-        return kernel if isinstance(kernel, Rows) and len(node.args) == sum(step.reads for step in kernel.steps) else None
-
-    def _bytes_between(self, node: fx.Node) -> bool:
-        """Rows that end on a grid are handed on as bytes to readers that know the grid."""
-        rows = self._rows(node)
-        if type(self._computed(node)) is ScaleShift or rows is None or not isinstance(rows.steps[-1], Quantize):
-            return False
-        readers = [(user, self._rows(user)) for user in node.users]
-        grid = rows.steps[-1].grid
-        read = [None if reader is None else reader.reading(grid, [arg is node for arg in user.args]) for user, reader in readers]
-        if any(reader is None for reader in read):
-            return False
-        made = self._insert(node, Rows(rows.steps[:-1], grid, rows.norms), *node.args)
-        for (user, _), reader in zip(readers, read, strict=True):
-            self._replace(user, cast(Rows, reader), *[made if arg is node else arg for arg in user.args])
-        self.graph.erase_node(node)
         return True
 
     def _computed(self, node: fx.Node) -> Any:  # noqa: ANN401

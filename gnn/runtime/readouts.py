@@ -44,6 +44,13 @@ class Readout(Kernel):
         )
 
 
+    @staticmethod
+    def without_empty(out: Tensor, matrix: CsrMatrix) -> Tensor:
+        """A readout [graphs, channels] with 0 for graphs without nodes."""
+        empty = STRUCTURE.get("empty", lambda: (matrix.row_pointer.diff() == 0).nonzero()[:, 0], matrix)
+        return out.index_fill_(0, empty, 0) if len(empty) else out
+
+
 def _assignment(graph_of_node: Tensor, size: int | None, kind: str) -> CsrMatrix | None:
     last = int(graph_of_node.max()) if len(graph_of_node) else -1
     graphs = last + 1 if size is None else size
@@ -73,5 +80,4 @@ class MaximumFirst(Readout):
                 "the nodes are not assigned to graphs one by one; give each node the number of its graph"
             )
         out = transform(maximum(matrix, features).add_(self.bias), self._last)
-        empty = STRUCTURE.get("empty", lambda: (matrix.row_pointer.diff() == 0).nonzero()[:, 0], matrix)
-        return out.index_fill_(0, empty, 0) if len(empty) else out
+        return self.without_empty(out, matrix)
