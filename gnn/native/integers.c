@@ -363,15 +363,38 @@ int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
     return 0;
 }
 
+typedef uint8_t many_bytes __attribute__((vector_size(32)));
+typedef uint8_t unaligned_many_bytes __attribute__((vector_size(32), aligned(1), may_alias));
+
+static inline __attribute__((always_inline)) void largest(const int count, int32_t begin, int32_t end,
+                                                          const int32_t *column, const uint8_t *table, int64_t width,
+                                                          uint8_t *out) {
+    many_bytes found[4] = {0};
+    for (int32_t entry = begin; entry < end; entry++)
+#pragma GCC unroll 4
+        for (int part = 0; part < count; part++) {
+            const many_bytes some = *(const unaligned_many_bytes *)(table + column[entry] * width + part * sizeof(some));
+            const many_bytes larger = (many_bytes)(some > found[part]);
+            found[part] = (some & larger) | (found[part] & ~larger);
+        }
+#pragma GCC unroll 4
+    for (int part = 0; part < count; part++)
+        *(unaligned_many_bytes *)(out + part * sizeof(many_bytes)) = found[part];
+}
+
 /* out [rows, width] = the largest code of each channel over the rows of a table that a row has, 0 where it has none. */
 void maximum_of_bytes(const int32_t *pointer, const int32_t *column, const uint8_t *table, int64_t rows, int64_t width,
-                      uint8_t *restrict out) {
+                      uint8_t *out) {
     for (int64_t row = 0; row < rows; row++, out += width) {
-        memset(out, 0, width);
-        for (int32_t entry = pointer[row]; entry < pointer[row + 1]; entry++) {
-            const uint8_t *from = table + column[entry] * width;
-            for (int64_t at = 0; at < width; at++)
-                out[at] = from[at] > out[at] ? from[at] : out[at];
+        int64_t at = 0;
+        for (; at + 4 * (int64_t)sizeof(many_bytes) <= width; at += 4 * sizeof(many_bytes))
+            largest(4, pointer[row], pointer[row + 1], column, table + at, width, out + at);
+        for (; at + (int64_t)sizeof(many_bytes) <= width; at += sizeof(many_bytes))
+            largest(1, pointer[row], pointer[row + 1], column, table + at, width, out + at);
+        for (; at < width; at++) {
+            out[at] = 0;
+            for (int32_t entry = pointer[row]; entry < pointer[row + 1]; entry++)
+                out[at] = table[column[entry] * width + at] > out[at] ? table[column[entry] * width + at] : out[at];
         }
     }
 }

@@ -46,8 +46,10 @@ SIGNATURES = {
     "compute_rows": "pnn",
     "maximum_of_bytes": "pppnnp",
 }
-WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes")
-WITH_RESULT = (*WITH_RESULT, "integer_group", "compute_rows")
+WITH_RESULT = (
+    *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),
+    *("integer_group", "compute_rows"),
+)
 RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), "learn_edges": ctypes.c_int64}
 
 
@@ -90,7 +92,8 @@ def processor() -> tuple[int, tuple[str, ...]]:
     """How many floats a vector has here, and what the compiler has to know of the processor."""
     capability = torch.backends.cpu.get_cpu_capability()
     of_bfloat16 = ("-mavx512bf16",) if has_bfloat16() else ()
-    return WIDTHS.get(capability, 4), (*FLAGS.get(capability, ()), *of_bfloat16)
+    of_bytes = ("-mavx512vnni",) if capability == "AVX512" and torch.cpu._is_vnni_supported() else ()
+    return WIDTHS.get(capability, 4), (*FLAGS.get(capability, ()), *of_bfloat16, *of_bytes)
 
 
 def has_bfloat16() -> bool:

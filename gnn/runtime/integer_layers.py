@@ -11,20 +11,19 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
 from gnn.native import Activation, maximum
-from gnn.native.integers import (
+from gnn.native.integers import RowProgram, maximum_of_bytes, unusable_because
+from gnn.native.row_steps import (
     Activate,
     ByChannel,
     Entries,
+    Grid,
     Multiply,
     Quantize,
     Read,
-    RowProgram,
     Step,
     Sum,
     from_bytes,
-    maximum_of_bytes,
 )
-from gnn.quantization.fake_quantize import Grid
 from gnn.quantization.integer_layers import IntegerAggregation, IntegerProduct
 from gnn.quantization.layers import LinearQuantizers, QuantizedGinConvolution, QuantizedGraphConvolution
 from gnn.quantization.product import Aggregation
@@ -98,7 +97,9 @@ class Rows(Kernel):
 
 
 def _grid(quantizer: nn.Module) -> Grid:
-    """The grid of a quantizer; raises `SettingError` for one that has none for all of a tensor."""
+    """The grid of a quantizer; raises `SettingError` for one that has none for all of a tensor, and without kernels."""
+    if why := unusable_because():
+        raise SettingError(f"there are no kernels for whole numbers: {why}")
     if not isinstance(quantizer, TensorQuantizer):
         raise SettingError(f"{type(quantizer).__name__} has a scale of its own for each row or channel")
     if not quantizer.seen:
@@ -148,9 +149,9 @@ class Quantizer(Rows):
     def __init__(self, layer: TensorQuantizer) -> None:
         super().__init__([Read(), Quantize(_grid(layer))])
 
-    def forward(self, values: Tensor, repeats: Tensor | None = None, *, node_of_row: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def forward(self, *given: Any, node_of_row: Tensor | None = None) -> Tensor:  # noqa: ANN401, ARG002
         """Values on the grid."""
-        return super().forward(values)
+        return super().forward(given[0])
 
 
 lower.register(TensorQuantizer)(Quantizer)
@@ -203,15 +204,14 @@ class QuantizedProduct(Kernel):
 
     def __init__(self, product: IntegerProduct) -> None:
         super().__init__()
-        # The product has this kernel as a part, not the other way round.
-        vars(self)["_product"] = product
-        vars(self)["_rows"] = {0: _product(product, None)}
+        self._of_bias = lambda bias: _product(product, bias)
+        self._made: tuple[Tensor | None, Rows] = (None, _product(product, None))
 
     def forward(self, values: Any, weight: Callable[[], Tensor], bias: Tensor | None = None) -> Tensor:  # noqa: ANN401, ARG002
         """Quantize, multiply, add, quantize."""
-        if id(bias) not in self._rows and bias is not None:
-            self._rows[id(bias)] = _product(self._product, bias)
-        return self._rows[0 if bias is None else id(bias)](values)
+        if self._made[0] is not bias:
+            self._made = bias, self._of_bias(bias)
+        return self._made[1](values)
 
 
 lower.register(IntegerProduct)(QuantizedProduct)

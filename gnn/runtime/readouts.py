@@ -43,7 +43,6 @@ class Readout(Kernel):
             ("readout", self.kind, size), lambda: _assignment(graph_of_node, size, self.kind), graph_of_node
         )
 
-
     @staticmethod
     def without_empty(out: Tensor, matrix: CsrMatrix) -> Tensor:
         """A readout [graphs, channels] with 0 for graphs without nodes."""

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from gnn.native.integers import Activate, ByChannel, Quantize, Read, Step
+from gnn.native.row_steps import Activate, ByChannel, Quantize, Read, Step
 from gnn.runtime.integer_layers import MaximumOfRows, Rows
 from gnn.runtime.kernels import ScaleShift
 from gnn.runtime.readouts import Readout
@@ -43,7 +43,9 @@ class RowPeepholes:
         kernel = self._computed(node)
         if isinstance(kernel, ScaleShift):
             return Rows([Read(), ByChannel(kernel.scale, kernel.shift)])
-        return kernel if isinstance(kernel, Rows) and len(node.args) == sum(step.reads for step in kernel.steps) else None
+        return (
+            kernel if isinstance(kernel, Rows) and len(node.args) == sum(step.reads for step in kernel.steps) else None
+        )
 
     def _bytes_between(self, node: fx.Node) -> bool:
         """Rows that end on a grid are handed on as bytes to readers that know the grid."""
@@ -52,7 +54,10 @@ class RowPeepholes:
             return False
         readers = [(user, self._rows_of(user)) for user in node.users]
         grid = rows.steps[-1].grid
-        read = [None if reader is None else reader.reading(grid, [arg is node for arg in user.args]) for user, reader in readers]
+        read = [
+            None if reader is None else reader.reading(grid, [arg is node for arg in user.args])
+            for user, reader in readers
+        ]
         if any(reader is None for reader in read):
             return False
         made = self._insert(node, Rows(rows.steps[:-1], grid, rows.norms), *node.args)
