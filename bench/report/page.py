@@ -9,7 +9,6 @@ from typing import Any
 
 import altair
 import jinja2
-import msgspec
 import vl_convert
 
 from bench.report.advice import settings_text
@@ -22,6 +21,7 @@ from bench.report.paper_tables import paper_tables
 from bench.report.pareto import options_of
 from bench.report.table import Table
 from fixtures.record import Results
+from fixtures.same_run import results_bytes
 
 GENERATOR = "gnn-compression-bench"
 TEMPLATES = Path(__file__).with_name("templates")
@@ -146,7 +146,7 @@ def files_of(page: Page, document: Mapping[str, Any], *, split: bool = False) ->
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
-    files |= {"records.json": msgspec.json.encode(document)} | (split_files() if split else {})
+    files |= {"records.json": results_bytes(document, compact=True)} | (split_files() if split else {})
     files |= {name: text.encode() for name, text in ci_files(page.front).items()}
     for table in page.all_tables:
         files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}

@@ -47,7 +47,8 @@ def alone(suite: Suite) -> Outcome:
 
 @pytest.fixture(scope="module")
 def parallel(suite: Suite) -> Outcome:
-    return suite.run("-n", "2", cases=GREEN | FAULTY | {LOST: "crash_worker"}, processor="SSE4")
+    page = ("--report", str(suite.folder / "page"))
+    return suite.run("-n", "2", *page, cases=GREEN | FAULTY | {LOST: "crash_worker"}, processor="SSE4")
 
 
 # Cases of fewer seeds run before the dense one, which hangs, and those of as many after it.
@@ -132,6 +133,11 @@ def test_a_worker_that_dies_takes_no_other_record_with_it(parallel: Outcome) -> 
     assert [f"{PLANTED}.{LOST}]" in entry["test"] for entry in parallel.results["broken"]] == [True]
     assert parallel.records.keys() == (GREEN | FAULTY).keys()
     assert parallel.failures.keys() == {*FAULTY, LOST}
+
+
+def test_a_run_ends_in_a_page_of_its_results_even_when_it_is_red(parallel: Outcome, suite: Suite) -> None:
+    assert f"page: {suite.folder / 'page' / 'index.html'}" in parallel.output.splitlines()
+    assert json.loads((suite.folder / "page" / "records.json").read_text()) == parallel.results
 
 
 def test_an_interrupted_run_keeps_what_it_measured_and_says_so(strict: Outcome, reported: Outcome) -> None:
