@@ -1,9 +1,9 @@
 /* Programs of rows: products and sums of whole numbers with what stands between them, some rows at a time, so that between
    two quantizers nothing is written but bytes. */
-/* A product that is added at once is not rounded in between as PyTorch rounds it, and then another code is the nearest. */
-#pragma GCC optimize("fp-contract=off")
 #include "vectors.h"
 #include <stdlib.h>
+/* A product that is added at once is not rounded in between as PyTorch rounds it, and then another code is the nearest. */
+#pragma GCC optimize("fp-contract=off")
 
 #define ROWS (LANES == 16 ? 12 : 6)
 #define PANEL (2 * LANES)
@@ -118,17 +118,14 @@ enum result { FLOATS, INPUTS, BYTES };
 
 static inline __attribute__((always_inline)) void change_as(
     const int parts, const enum result result, const struct step *step, const float *rows, int64_t count, int64_t width,
-    int64_t stride, void *to, int64_t to_stride, vector *wrong) {
+    int64_t stride, void *to, int64_t to_stride) {
     const struct grid first = step->first, grid = step->grid;
     const float *plus = step->plus, *scale = step->scale, *shift = step->shift;
-    vector rest = *wrong;
     for (int64_t row = 0; row < count; row++)
         for (int64_t at = 0; at < width; at += LANES) {
             vector value = load(rows + row * stride + at);
             if (parts & PLUS)
                 value += load(plus + at);
-            if (result != FLOATS)
-                rest += value * 0.0f;
             if (parts & FIRST)
                 value = (nearest(value, &first) - (12582912.0f + first.zero)) * first.scale;
             if (parts & SCALED)
@@ -140,16 +137,15 @@ static inline __attribute__((always_inline)) void change_as(
             else
                 store_bytes((uint8_t *)to + row * to_stride + at, codes(value, &grid));
         }
-    *wrong = rest;
 }
 
 static inline __attribute__((always_inline)) void change(
     const enum result result, const struct step *step, const float *rows, int64_t count, int64_t width, int64_t stride,
-    void *to, int64_t to_stride, vector *wrong) {
+    void *to, int64_t to_stride) {
     switch (step->parts) {
 #define CASE(parts)                                                                                                    \
     case parts:                                                                                                        \
-        change_as(parts, result, step, rows, count, width, stride, to, to_stride, wrong);                              \
+        change_as(parts, result, step, rows, count, width, stride, to, to_stride);                                     \
         break;
         CASE(0) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
 #undef CASE
@@ -186,11 +182,10 @@ static inline __attribute__((always_inline)) void tile(
 }
 
 /* rows [rows, stride] times a weight in panels, in place; `x` has room for their codes. */
-static void multiply(const struct step *step, float *rows, int64_t count, int64_t width, int64_t stride, input *x,
-                     vector *wrong) {
+static void multiply(const struct step *step, float *rows, int64_t count, int64_t width, int64_t stride, input *x) {
     const int64_t words = (width + GROUP - 1) / GROUP;
     int32_t total[BLOCK] = {0};
-    change(INPUTS, step, rows, count, padded(width), stride, x, stride, wrong);
+    change(INPUTS, step, rows, count, padded(width), stride, x, stride);
     const uint8_t *table = step->table;
     for (int64_t row = 0; row < count && table; row++)
         for (int64_t at = row * stride; at < row * stride + width; at++)
@@ -216,82 +211,107 @@ static void multiply(const struct step *step, float *rows, int64_t count, int64_
 }
 
 /* `count` vectors of one row: the sums of its entries stay in registers. */
-static inline __attribute__((always_inline)) void strip(const int count, const struct step *step, int32_t begin,
-                                                        int32_t end, int64_t at, int32_t less, float *out) {
-    const int32_t *value = step->value;
+static inline __attribute__((always_inline)) void strip(
+    const int count, const int weighs, const uint8_t *table, int64_t width, const int32_t *column, const int32_t *value,
+    int32_t begin, int32_t end, int32_t less, float scale, float *out) {
     whole sum[8];
 #pragma GCC unroll 8
     for (int part = 0; part < count; part++)
         sum[part] = spread_whole(-less);
     for (int32_t entry = begin; entry < end; entry++) {
-        const uint8_t *row = (const uint8_t *)step->data + step->column[entry] * step->width + at;
-        const whole weight = spread_whole(value ? value[entry] : 1);
+        const uint8_t *row = table + column[entry] * width;
+        const whole weight = spread_whole(weighs ? value[entry] : 1);
 #pragma GCC unroll 8
         for (int part = 0; part < count; part++)
-            sum[part] += load_bytes(row + part * LANES) * weight;
+            sum[part] += weighs ? load_bytes(row + part * LANES) * weight : load_bytes(row + part * LANES);
     }
 #pragma GCC unroll 8
     for (int part = 0; part < count; part++)
-        store(out + part * LANES, __builtin_convertvector(sum[part], vector) * step->grid.scale);
+        store(out + part * LANES, __builtin_convertvector(sum[part], vector) * scale);
 }
 
-static void sum_of_bytes(const struct step *step, int32_t begin, int32_t end, float *out) {
-    const int32_t *value = step->value;
-    int32_t less = 0;
-    for (int32_t entry = begin; entry < end; entry++)
-        less += value ? value[entry] : 1;
-    less *= (int32_t)step->grid.zero;
-    int64_t at = 0;
-    for (; at + 8 * LANES <= step->width; at += 8 * LANES)
-        strip(8, step, begin, end, at, less, out + at);
-    for (; at + 2 * LANES <= step->width; at += 2 * LANES)
-        strip(2, step, begin, end, at, less, out + at);
-    for (; at + LANES <= step->width; at += LANES)
-        strip(1, step, begin, end, at, less, out + at);
-    for (; at < step->width; at++) {
-        int32_t sum = -less;
-        for (int32_t entry = begin; entry < end; entry++)
-            sum += ((const uint8_t *)step->data)[step->column[entry] * step->width + at] * (value ? value[entry] : 1);
-        out[at] = (float)sum * step->grid.scale;
+static inline __attribute__((always_inline)) void sums_of_bytes(
+    const int weighs, const struct step *step, int64_t first, int64_t count, float *out, int64_t stride) {
+    const int32_t *pointer = step->pointer, *column = step->column, *value = step->value;
+    const int64_t width = step->width;
+    for (int64_t row = first; row < first + count; row++, out += stride) {
+        const int32_t begin = pointer[row], end = pointer[row + 1];
+        int32_t less = weighs ? 0 : end - begin;
+        for (int32_t entry = begin; weighs && entry < end; entry++)
+            less += value[entry];
+        less *= (int32_t)step->grid.zero;
+        const uint8_t *table = step->data;
+        int64_t at = 0;
+#define STRIP(vectors)                                                                                                 \
+    strip(vectors, weighs, table + at, width, column, value, begin, end, less, step->grid.scale, out + at)
+        for (; at + 8 * LANES <= width; at += 8 * LANES)
+            STRIP(8);
+        for (; at + 2 * LANES <= width; at += 2 * LANES)
+            STRIP(2);
+        for (; at + LANES <= width; at += LANES)
+            STRIP(1);
+#undef STRIP
+        for (; at < width; at++) {
+            int32_t sum = -less;
+            for (int32_t entry = begin; entry < end; entry++)
+                sum += table[column[entry] * width + at] * (weighs ? value[entry] : 1);
+            out[at] = (float)sum * step->grid.scale;
+        }
     }
 }
 
 void aggregate(const int32_t *pointer, const int32_t *column, const float *value, const float *table, int64_t rows,
                int64_t width, const float *base, int64_t base_stride, float *out, int activation, float alpha);
 
-static inline void add_bytes(const struct step *step, const uint8_t *from, int adds, float *to) {
+static inline __attribute__((always_inline)) void read_bytes(
+    const int adds, const struct step *step, int64_t first, int64_t count, float *out, int64_t stride) {
     const float zero = step->grid.zero, scale = step->grid.scale;
     const int64_t width = step->width;
-    int64_t at = 0;
-    for (; at + LANES <= width; at += LANES) {
-        const vector value = (__builtin_convertvector(load_bytes(from + at), vector) - zero) * scale;
-        store(to + at, adds ? load(to + at) + value : value);
-    }
-    for (; at < width; at++) {
-        const float value = ((float)from[at] - zero) * scale;
-        to[at] = adds ? to[at] + value : value;
+    const uint8_t *from = (const uint8_t *)step->data + first * width;
+    for (int64_t row = 0; row < count; row++, from += width, out += stride) {
+        int64_t at = 0;
+        for (; at + LANES <= width; at += LANES) {
+            const vector value = (__builtin_convertvector(load_bytes(from + at), vector) - zero) * scale;
+            store(out + at, adds ? load(out + at) + value : value);
+        }
+        for (; at < width; at++) {
+            const float value = ((float)from[at] - zero) * scale;
+            out[at] = adds ? out[at] + value : value;
+        }
     }
 }
 
-/* What rows begin with, or have added. */
-static inline void read_row(const struct step *step, int64_t row, float *to) {
-    const float *from = (const float *)step->data + row * step->width;
-    const uint8_t *of_codes = (const uint8_t *)step->data + row * step->width;
-    const int32_t *pointer = step->pointer + row;
-    if (step->kind == READ)
-        memcpy(to, from, step->width * sizeof(float));
-    else if (step->kind == SUM)
-        aggregate(pointer, step->column, step->value, step->data, 1, step->width, 0, 0, to, NONE, 0.0f);
+/* What rows begin with, or have added; what is not finite makes `wrong` NaN. */
+static void read(const struct step *step, int64_t first, int64_t count, float *out, int64_t stride, vector *wrong) {
+    const int64_t width = step->width;
+    if (step->kind == READ_BYTES)
+        read_bytes(0, step, first, count, out, stride);
+    else if (step->kind == ADD_BYTES)
+        read_bytes(1, step, first, count, out, stride);
+    else if (step->kind == SUM_BYTES && step->value)
+        sums_of_bytes(1, step, first, count, out, stride);
     else if (step->kind == SUM_BYTES)
-        sum_of_bytes(step, pointer[0], pointer[1], to);
-    else if (step->kind == ADD)
-        for (int64_t at = 0; at < step->width; at++)
-            to[at] += from[at];
+        sums_of_bytes(0, step, first, count, out, stride);
     else
-        add_bytes(step, of_codes, step->kind == ADD_BYTES, to);
+        for (int64_t row = first; row < first + count; row++, out += stride) {
+            const float *from = (const float *)step->data + row * width;
+            if (step->kind == SUM && row == first && stride == width)
+                aggregate(step->pointer + row, step->column, step->value, step->data, count, width, 0, 0, out, NONE, 0.0f);
+            else if (step->kind == SUM && stride != width)
+                aggregate(step->pointer + row, step->column, step->value, step->data, 1, width, 0, 0, out, NONE, 0.0f);
+            else if (step->kind == READ)
+                memcpy(out, from, width * sizeof(float));
+            else if (step->kind == ADD)
+                for (int64_t at = 0; at < width; at++)
+                    out[at] += from[at];
+            for (int64_t at = 0; at < padded(width); at += LANES)
+                *wrong += load(out + at) * 0.0f;
+        }
 }
 
-static void activate(const struct step *step, float *rows, int64_t count, int64_t stride) {
+/* PyTorch rounds an exponential in its own way anyway. */
+__attribute__((noinline, optimize("fp-contract=fast"))) static void activate(const struct step *step, float *rows,
+                                                                             int64_t count, int64_t stride) {
     for (float *row = rows; row < rows + count * stride; row += stride)
         for (int64_t at = 0; at < step->width; at += LANES)
             if (step->activation == RELU)
@@ -301,7 +321,7 @@ static void activate(const struct step *step, float *rows, int64_t count, int64_
 }
 
 static void write(const struct step *step, int64_t first, const float *rows, int64_t count, int64_t stride,
-                  uint8_t *buffer, vector *wrong) {
+                  uint8_t *buffer) {
     const int64_t width = step->width;
     if (step->kind == WRITE) {
         for (int64_t row = 0; row < count; row++)
@@ -311,10 +331,10 @@ static void write(const struct step *step, int64_t first, const float *rows, int
     uint8_t *to = (uint8_t *)step->data + first * width;
     const uint8_t *table = step->table;
     if (!table && width % LANES == 0) {
-        change(BYTES, step, rows, count, width, stride, to, width, wrong);
+        change(BYTES, step, rows, count, width, stride, to, width);
         return;
     }
-    change(BYTES, step, rows, count, padded(width), stride, buffer, stride, wrong);
+    change(BYTES, step, rows, count, padded(width), stride, buffer, stride);
     for (int64_t row = 0; row < count; row++)
         for (int64_t at = 0; at < width; at++) {
             const uint8_t code = buffer[row * stride + at];
@@ -325,12 +345,15 @@ static void write(const struct step *step, int64_t first, const float *rows, int
 /* How weights lie: how many channels are side by side in a word. */
 int integer_group(void) { return GROUP; }
 
-/* Compute rows by steps, the last of which writes them. Returns 0, 1 where memory is lacking, or 2 where a number that is
-   quantized is not finite. */
+/* Compute rows by steps, the last of which writes them. Returns 0, 1 where memory is lacking, or 2 where a number that
+   becomes a code is not finite. */
 int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
     int64_t stride = 0;
-    for (int64_t step = 0; step < count; step++)
+    int codes = steps[count - 1].kind == WRITE_BYTES;
+    for (int64_t step = 0; step < count; step++) {
         stride = padded(steps[step].width) > stride ? padded(steps[step].width) : stride;
+        codes |= steps[step].kind == MULTIPLY;
+    }
     float *block = calloc(BLOCK * stride, sizeof(float) + sizeof(input));
     if (!block)
         return 1;
@@ -341,24 +364,23 @@ int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
         int64_t width = steps[0].width;
         for (const struct step *step = steps; step < steps + count; step++) {
             if (step->kind == MULTIPLY) {
-                multiply(step, block, some, width, stride, x, &wrong);
+                multiply(step, block, some, width, stride, x);
                 width = step->width;
                 continue;
             }
             if (step->kind == CHANGE)
-                change(FLOATS, step, block, some, padded(width), stride, block, stride, &wrong);
+                change(FLOATS, step, block, some, padded(width), stride, block, stride);
             else if (step->kind == ACTIVATE)
                 activate(step, block, some, stride);
             else if (step->kind <= SUM_BYTES)
-                for (int64_t row = 0; row < some; row++)
-                    read_row(step, first + row, block + row * stride);
+                read(step, first, some, block, stride, &wrong);
             else
-                write(step, first, block, some, stride, (uint8_t *)x, &wrong);
+                write(step, first, block, some, stride, (uint8_t *)x);
         }
     }
     free(block);
     for (int lane = 0; lane < LANES; lane++)
-        if (wrong[lane] != 0.0f)
+        if (codes && wrong[lane] != 0.0f)
             return 2;
     return 0;
 }

@@ -12,7 +12,7 @@ from gnn.layers.rules import lower
 from gnn.models import fp32_model, on_task, unwrapped_model
 from gnn.native import SPARSE, has_bfloat16
 from gnn.quantization.description import in_bfloat16
-from gnn.quantization.integer_model import plain_model
+from gnn.quantization.integer_model import is_integer, plain_model
 from gnn.runtime.kernels import KERNEL, Kernel
 from gnn.runtime.peepholes import fuse
 from gnn.tasks import Task
@@ -24,6 +24,8 @@ Module = TypeVar("Module", bound=nn.Module)
 REPORT, PRECISION = "_lowering_report", "_precision"
 # What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
 TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
+# Of numbers on grids: one that lies between two steps of 8 bits is moved by one of them, and some more after it.
+INTEGER_TOLERANCE = 5e-2
 IN_BF16 = "products read bf16"
 NO_GAIN = "without a gain, as this processor has no instructions for it: rounded numbers are multiplied in FP32"
 
@@ -168,8 +170,13 @@ def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, A
         report[""] = (
             "not fused, since a layer has hooks"
             if any(_hooks(layer) for layer in compiled.modules())
-            else fuse(compiled, arguments, keywords, TOLERANCE[vars(compiled)[PRECISION]])
+            else fuse(compiled, arguments, keywords, _tolerance(compiled))
         )
+
+
+def _tolerance(compiled: nn.Module) -> float:
+    """What a fused form may differ by, as a share of the largest."""
+    return INTEGER_TOLERANCE if is_integer(compiled) else TOLERANCE[vars(compiled)[PRECISION]]
 
 
 def compile_inference(model: nn.Module, task: Task) -> Inference:
