@@ -1,6 +1,7 @@
 /* Programs of rows: products and sums of whole numbers with what stands between them, some rows at a time, so that between
    two quantizers nothing is written but bytes. */
 #include "vectors.h"
+#include <float.h>
 #include <stdlib.h>
 /* A product that is added at once is not rounded in between as PyTorch rounds it, and then another code is the nearest. */
 #pragma GCC optimize("fp-contract=off")
@@ -281,8 +282,8 @@ static inline __attribute__((always_inline)) void read_bytes(
     }
 }
 
-/* What rows begin with, or have added; what is not finite makes `wrong` NaN. */
-static void read(const struct step *step, int64_t first, int64_t count, float *out, int64_t stride, vector *wrong) {
+/* What rows begin with, or have added; the squares of numbers are added to `squares`. */
+static void read(const struct step *step, int64_t first, int64_t count, float *out, int64_t stride, vector *squares) {
     const int64_t width = step->width;
     if (step->kind == READ_BYTES)
         read_bytes(0, step, first, count, out, stride);
@@ -305,7 +306,7 @@ static void read(const struct step *step, int64_t first, int64_t count, float *o
                 for (int64_t at = 0; at < width; at++)
                     out[at] += from[at];
             for (int64_t at = 0; at < padded(width); at += LANES)
-                *wrong += load(out + at) * 0.0f;
+                *squares += load(out + at) * load(out + at);
         }
 }
 
@@ -345,8 +346,8 @@ static void write(const struct step *step, int64_t first, const float *rows, int
 /* How weights lie: how many channels are side by side in a word. */
 int integer_group(void) { return GROUP; }
 
-/* Compute rows by steps, the last of which writes them. Returns 0, 1 where memory is lacking, or 2 where a number that
-   becomes a code is not finite. */
+/* Compute rows by steps, the last of which writes them. Returns 1, and has written nothing of use, where memory is
+   lacking, or a number that was read for a code is not finite or so large that its square is not. */
 int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
     int64_t stride = 0;
     int codes = steps[count - 1].kind == WRITE_BYTES;
@@ -358,7 +359,7 @@ int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
     if (!block)
         return 1;
     input *x = (input *)(block + BLOCK * stride);
-    vector wrong = {0};
+    vector squares = {0};
     for (int64_t first = 0; first < rows; first += BLOCK) {
         const int64_t some = rows - first < BLOCK ? rows - first : BLOCK;
         int64_t width = steps[0].width;
@@ -373,50 +374,14 @@ int compute_rows(const struct step *steps, int64_t count, int64_t rows) {
             else if (step->kind == ACTIVATE)
                 activate(step, block, some, stride);
             else if (step->kind <= SUM_BYTES)
-                read(step, first, some, block, stride, &wrong);
+                read(step, first, some, block, stride, &squares);
             else
                 write(step, first, block, some, stride, (uint8_t *)x);
         }
     }
     free(block);
     for (int lane = 0; lane < LANES; lane++)
-        if (codes && wrong[lane] != 0.0f)
-            return 2;
+        if (codes && !(squares[lane] <= FLT_MAX))
+            return 1;
     return 0;
-}
-
-typedef uint8_t many_bytes __attribute__((vector_size(32)));
-typedef uint8_t unaligned_many_bytes __attribute__((vector_size(32), aligned(1), may_alias));
-
-static inline __attribute__((always_inline)) void largest(const int count, int32_t begin, int32_t end,
-                                                          const int32_t *column, const uint8_t *table, int64_t width,
-                                                          uint8_t *out) {
-    many_bytes found[4] = {0};
-    for (int32_t entry = begin; entry < end; entry++)
-#pragma GCC unroll 4
-        for (int part = 0; part < count; part++) {
-            const many_bytes some = *(const unaligned_many_bytes *)(table + column[entry] * width + part * sizeof(some));
-            const many_bytes larger = (many_bytes)(some > found[part]);
-            found[part] = (some & larger) | (found[part] & ~larger);
-        }
-#pragma GCC unroll 4
-    for (int part = 0; part < count; part++)
-        *(unaligned_many_bytes *)(out + part * sizeof(many_bytes)) = found[part];
-}
-
-/* out [rows, width] = the largest code of each channel over the rows of a table that a row has, 0 where it has none. */
-void maximum_of_bytes(const int32_t *pointer, const int32_t *column, const uint8_t *table, int64_t rows, int64_t width,
-                      uint8_t *out) {
-    for (int64_t row = 0; row < rows; row++, out += width) {
-        int64_t at = 0;
-        for (; at + 4 * (int64_t)sizeof(many_bytes) <= width; at += 4 * sizeof(many_bytes))
-            largest(4, pointer[row], pointer[row + 1], column, table + at, width, out + at);
-        for (; at + (int64_t)sizeof(many_bytes) <= width; at += sizeof(many_bytes))
-            largest(1, pointer[row], pointer[row + 1], column, table + at, width, out + at);
-        for (; at < width; at++) {
-            out[at] = 0;
-            for (int32_t entry = pointer[row]; entry < pointer[row + 1]; entry++)
-                out[at] = table[column[entry] * width + at] > out[at] ? table[column[entry] * width + at] : out[at];
-        }
-    }
 }

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from gnn.layers import CsrMatrix
-from gnn.native.aggregation import maximum, require_rows
+from gnn.native.aggregation import require_rows
 from gnn.native.fastest import NATIVE, fastest, rows_class
 from gnn.native.library import kernels, library, missing_because
 from gnn.native.row_steps import (
     BYTES_IN_A_WORD,
     CHANGE,
     LARGEST_CODE,
+    LARGEST_NUMBER,
     MOST_TERMS,
     MULTIPLY,
     WRITE,
@@ -33,18 +34,15 @@ from gnn.native.row_steps import (
     Sum,
     from_bytes,
     grid_of_numbers,
-    not_finite,
     to_bytes,
 )
 from gnn.native.tensors import taken
-
-NOT_FINITE = 2
 
 
 class RowProgram:
     """Steps that rows go through, the first of which reads or sums up, and the grid of the bytes that are written.
 
-    Without a grid the result is FP32. Raises `SettingError` for numbers to quantize that are not finite.
+    Without a grid the result is FP32. Raises `NotFiniteError` for numbers that are to be bytes and are not finite.
     Shapes: the result is [rows, width of the last step].
     """
 
@@ -103,19 +101,18 @@ class RowProgram:
 
     def _native(self, told: "_Told", rows: int, given: Sequence[Any]) -> Tensor:
         held, at = [], 0
+        # A copy, as another thread may be in the same program.
+        steps = type(told.steps).from_buffer_copy(told.steps)
         for number, step in told.reading:
-            data, fields = given[at].contiguous(), told.steps[number]
+            data, fields = given[at].contiguous(), steps[number]
             held.append(data)
             fields.data = data.data_ptr()
             if isinstance(step, Sum):
                 fields.pointer, fields.column, fields.value = _places(given[at + 1])
             at += step.reads
         out = torch.empty(rows, told.width, dtype=torch.float32 if self.grid is None else torch.uint8)
-        told.steps[len(told.steps) - 1].data = out.data_ptr()
-        refused = kernels().compute_rows(told.steps, len(told.steps), rows)
-        if refused == NOT_FINITE:
-            raise not_finite()
-        return self.plain(*given) if refused else out
+        steps[len(steps) - 1].data = out.data_ptr()
+        return self.plain(*given) if kernels().compute_rows(steps, len(steps), rows) else out
 
 
 @dataclass(frozen=True)
@@ -168,6 +165,8 @@ class _Told:
 
 
 def _fits(step: Step, width: int) -> bool:
+    if not all(number.abs().max() <= LARGEST_NUMBER for number in step.numbers if number.numel()):
+        return False
     if isinstance(step, Multiply):
         return len(step.weight) == width <= MOST_TERMS
     return not isinstance(step, ByChannel) or len(step.shift) == width
@@ -222,20 +221,6 @@ def _places(given: Entries | CsrMatrix) -> tuple[int, int, int | None]:
     pointer, column, value = _matrix(given).compact
     whole = given.whole if isinstance(given, Entries) else value
     return pointer.data_ptr(), column.data_ptr(), None if whole is None else whole.data_ptr()
-
-
-def maximum_of_bytes(matrix: CsrMatrix, codes: Tensor) -> Tensor:
-    """The largest byte of each channel over the rows that a row of the matrix has, 0 where it has none.
-
-    Shapes: matrix (rows, columns), codes [columns, width] uint8 -> [rows, width] uint8.
-    """
-    require_rows(matrix, codes)
-    if unusable_because():
-        return maximum(matrix, codes.float()).to(torch.uint8)
-    pointer, column, _ = matrix.compact
-    codes, out = codes.contiguous(), codes.new_empty(matrix.shape[0], codes.shape[1])
-    kernels().maximum_of_bytes(pointer.data_ptr(), column.data_ptr(), codes.data_ptr(), *out.shape, out.data_ptr())
-    return out
 
 
 def product_of_bytes(weight: Tensor, zero: int = 0) -> Callable[[Tensor], Tensor]:

@@ -44,7 +44,6 @@ SIGNATURES = {
     "learn_edges": "pppnpnpffpppn",
     "integer_group": "",
     "compute_rows": "pnn",
-    "maximum_of_bytes": "pppnnp",
 }
 WITH_RESULT = (
     *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),

@@ -15,6 +15,8 @@ from gnn.native.activations import Activation
 from gnn.native.aggregation import aggregate
 from gnn.native.library import kernels
 
+# No scale or shift of a step is larger: kernels look for what is not finite in what is read alone.
+LARGEST_NUMBER = 1e6
 # What kernels read by channel is filled up to a multiple of this.
 PADDING = 32
 LARGEST_CODE = 255
@@ -58,21 +60,20 @@ class Grid(Protocol):
         ...
 
 
+class NotFiniteError(SettingError):
+    """Raised for numbers that have no code."""
+
+
 def to_bytes(values: Tensor, grid: Grid) -> Tensor:
-    """The nearest codes of a grid, counted from the lowest, as uint8; raises `SettingError` for what is not finite."""
+    """The nearest codes of a grid, counted from the lowest, as uint8; raises `NotFiniteError` where there are none."""
     if not values.sum().isfinite():
-        raise not_finite()
+        raise NotFiniteError("NaN or infinite activations cannot be quantized; check the features and the weights")
     return grid.codes(values).sub_(grid.lowest).to(torch.uint8)
 
 
 def from_bytes(codes: Tensor, grid: Grid) -> Tensor:
     """The numbers that such bytes stand for."""
     return grid.values(codes.float().add_(grid.lowest))
-
-
-def not_finite() -> SettingError:
-    """What to raise for numbers that have no code."""
-    return SettingError("NaN or infinite activations cannot be quantized; check the features and the weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +128,16 @@ def grid_of_bytes(grid: Grid, scale: float) -> Fields.Grid:
 class Step:
     """One step of a program.
 
-    `reads` is how many arguments of the program's call it takes. What is done to each number by itself has no `kind` but
-    `parts`, which kernels do on the way.
+    `reads` is how many arguments of the program's call it takes. What is done to each number by itself has no `kind`
+    but `parts`, which kernels do on the way.
     """
 
     reads: ClassVar[int] = 0
+
+    @property
+    def numbers(self) -> list[Tensor]:
+        """What numbers of rows are multiplied with or have added."""
+        return [held for held in vars(self).values() if isinstance(held, Tensor) and held.is_floating_point()]
 
     def plain(self, rows: Tensor, *given: Any) -> Tensor:  # noqa: ANN401
         """The step in PyTorch."""

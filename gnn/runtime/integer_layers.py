@@ -11,7 +11,7 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.layers.rules import lower
 from gnn.native import Activation, maximum
-from gnn.native.integers import RowProgram, maximum_of_bytes, unusable_because
+from gnn.native.integers import RowProgram, unusable_because
 from gnn.native.row_steps import (
     Activate,
     ByChannel,
@@ -253,5 +253,5 @@ class MaximumOfRows(Kernel):
             raise SettingError(
                 "the nodes are not assigned to graphs one by one; give each node the number of its graph"
             )
-        out = self.after(maximum_of_bytes(matrix, rows) if rows.dtype is torch.uint8 else maximum(matrix, rows))
+        out = self.after(maximum(matrix, rows))
         return self.readout.without_empty(out, matrix)

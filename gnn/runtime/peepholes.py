@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from gnn.native import Activation
+from gnn.native.row_steps import NotFiniteError
 from gnn.runtime.chain import Chain
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
@@ -84,7 +85,11 @@ class _Fused(Kernel):
         """Run what fits the call."""
         named = {name: _kind(value) for name, value in keywords.items()} if keywords else keywords
         if (tuple([_kind(value) for value in arguments]), named) == self._alike:
-            return self._run(self, *arguments, **keywords)
+            try:
+                return self._run(self, *arguments, **keywords)
+            # Layer by layer, what is not finite may be clamped or stay as it is, where no product reads it.
+            except NotFiniteError:
+                pass
         return self._own(*arguments, **keywords)
 
 

@@ -67,7 +67,7 @@ class RowPeepholes:
         return True
 
     def _maximum_of_rows(self, node: fx.Node) -> bool:
-        """A maximum over nodes comes before what grows with its numbers, and is of bytes where they are on a grid."""
+        """A maximum over nodes comes before what grows with its numbers."""
         readout, product = self._computed(node), self._only_read_by(node)
         rows = None if product is None else self._rows_of(product)
         if type(readout) is not Readout or readout.kind != "max" or product is None or rows is None or rows.grid:
@@ -76,14 +76,10 @@ class RowPeepholes:
         steps = list(rows.steps)
         while _grows(steps[-1]):
             after.insert(0, steps.pop())
-        on_grid = next((place for place, step in enumerate(after) if isinstance(step, Quantize)), None)
         if not after:
             return False
-        grid = None
-        if on_grid is not None:
-            steps, grid, after = steps + after[:on_grid], cast(Quantize, after[on_grid]).grid, after[on_grid + 1 :]
-        before = self._insert(node, Rows(steps, grid, rows.norms), *product.args)
-        self._replace(node, MaximumOfRows(readout, Rows([Read(grid), *after])), before, *node.args[1:])
+        before = self._insert(node, Rows(steps, norms=rows.norms), *product.args)
+        self._replace(node, MaximumOfRows(readout, Rows([Read(), *after])), before, *node.args[1:])
         product.graph.erase_node(product)
         return True
 

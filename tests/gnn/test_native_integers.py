@@ -1,6 +1,7 @@
 """Programs of rows on integers give what PyTorch gives to the bit, at each width of vectors and of products."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,13 +12,25 @@ from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
 from gnn.native import Activation, integers
 from gnn.native import library as native
-from gnn.native.integers import RowProgram, maximum_of_bytes, unusable_because
-from gnn.native.row_steps import Activate, ByChannel, Entries, Multiply, Quantize, Read, Step, Sum, to_bytes
+from gnn.native.integers import RowProgram, unusable_because
+from gnn.native.row_steps import (
+    Activate,
+    ByChannel,
+    Entries,
+    Multiply,
+    NotFiniteError,
+    Quantize,
+    Read,
+    Step,
+    Sum,
+    to_bytes,
+)
 from gnn.quantization.fake_quantize import Grid
 from gnn.quantization.tensor_quantizer import TensorQuantizerSettings
 from gnn.runtime import compile as compile_module
 from gnn.runtime import explain
-from tests.gnn.test_integer_model import ToyNet, ToyScheme, convert, quantize_model
+from tests.gnn.random_graphs import random_task
+from tests.gnn.test_integer_model import ToyNet, ToyScheme, convert, quantize_model, trained
 from tests.gnn.test_native import random_matrix
 
 # Less than a vector, some of one, several blocks of rows and panels of outputs.
@@ -25,22 +38,31 @@ SIZES = [(0, 3, 5), (1, 1, 1), (3, 5, 7), (25, 9, 16), (61, 33, 40), (130, 128, 
 # Of 8 bits with and without a sign, of few, and of positive numbers alone.
 GRIDS = [Grid.of_range(-1.0, 2.0, 8), Grid.of_range(-3.0, 0.5, 8, signed=False), Grid.of_range(-2.0, 2.0, 3)]
 RECTIFIED = Grid.of_range(-1.0, 3.0, 8).nonnegative
-BUILDS = {"own": None, "4": (4, ("-O1",)), "16": (16, ("-O1",)), "16 bytes": (16, ("-O1", "-DQUADS=1"))}
+BUILDS = {"own": None, "4": (4, ("-O1",)), "16": (16, ("-O1",)), "4 of bytes": (4, ("-O1", "-DQUADS=1"))}
 
 
 @pytest.fixture(params=BUILDS)
 def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if (build := BUILDS[request.param]) is not None:
         monkeypatch.setattr(native, "processor", lambda: build)
-    for cached in (native.library, unusable_because):
-        cached.cache_clear()
-    if native.library() is None:
-        pytest.skip(native.missing_because())
-    assert unusable_because() == ""
     monkeypatch.setenv("GNN_KERNELS", "native")
-    yield
+    with forgotten():
+        if native.library() is None:
+            pytest.skip(native.missing_because())
+        assert unusable_because() == ""
+        yield
+
+
+@contextmanager
+def forgotten() -> Iterator[None]:
+    """What is known of kernels is found out anew, here and afterwards."""
     for cached in (native.library, unusable_because):
         cached.cache_clear()
+    try:
+        yield
+    finally:
+        for cached in (native.library, unusable_because):
+            cached.cache_clear()
 
 
 def multiply(grid: Grid, channels: int, outputs: int) -> Multiply:
@@ -104,10 +126,6 @@ def test_sums_are_those_of_pytorch(size: tuple[int, int, int]) -> None:
     for whole in (torch.ones_like(matrix.value), torch.randint(-255, 256, matrix.value.shape).float()):
         for steps in programs(channels, outputs):
             same(RowProgram([Sum(GRIDS[0], 0.01), *steps], GRIDS[1]), codes, Entries.of(matrix, whole))
-    found = maximum_of_bytes(matrix, codes)
-    padded = torch.cat([codes, codes.new_zeros(1, channels)]).float()
-    expected = [padded[[*matrix.column[matrix.row == row].tolist(), -1]].amax(0) for row in range(rows)]
-    assert all(torch.equal(ours.float(), theirs) for ours, theirs in zip(found, expected, strict=True))
 
 
 @pytest.mark.usefixtures("_kernels")
@@ -131,13 +149,40 @@ def test_what_kernels_have_no_room_for_is_computed_in_pytorch() -> None:
 
 
 @pytest.mark.usefixtures("_kernels")
-@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf, 1e38])
 def test_what_is_not_finite_has_no_code(wrong: float) -> None:
     features = torch.randn(30, 9)
     features[27, 8] = wrong
-    for program in (RowProgram([Read()], GRIDS[0]), RowProgram([Read(), multiply(GRIDS[0], 9, 4)])):
-        with pytest.raises(SettingError, match="NaN or infinite activations cannot be quantized"):
-            program(features)
+    program = RowProgram([Read(), multiply(GRIDS[0], 9, 4)])
+    torch.testing.assert_close(program(features), program.plain(features), rtol=0, atol=0, equal_nan=True)
+    if wrong != 1e38:
+        with pytest.raises(NotFiniteError, match="NaN or infinite activations cannot be quantized"):
+            RowProgram([Read()], GRIDS[0])(features)
+
+
+@pytest.mark.parametrize("name", ["gnnnet", "gin"])
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", ["features", "bias"])
+def test_a_model_says_of_what_is_not_finite_what_it_says_layer_by_layer(name: str, wrong: float, place: str) -> None:
+    model, task = trained(name, "int8", {"graph-classification": random_task()})
+    integer, batch = convert(model), model.prepare(task)["test"]
+    if place == "bias":
+        next(value for key, value in integer.named_parameters() if key.endswith("bias")).data[1] = wrong
+        assert outcome(lambda: compile_module(integer, batch)(batch)) == outcome(lambda: integer(batch))
+        return
+    compiled = compile_module(integer, batch)
+    assert "whole numbers in one" in explain(compiled)[""] or native.library() is None
+    batch.features[3, 1] = wrong
+    assert outcome(lambda: compiled(batch)) == outcome(lambda: integer(batch))
+
+
+def outcome(inference: Callable[[], Tensor]) -> str:
+    """The numbers, or why there are none."""
+    try:
+        with torch.no_grad():
+            return str(inference().tolist())
+    except SettingError as error:
+        return str(error)
 
 
 def test_kernels_that_err_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
