@@ -1,6 +1,6 @@
 """How layers of a model on integers are lowered: as programs of rows that pass nothing but bytes on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,7 +22,6 @@ from gnn.native.row_steps import (
     Read,
     Step,
     Sum,
-    from_bytes,
 )
 from gnn.quantization.integer_layers import IntegerAggregation, IntegerProduct
 from gnn.quantization.layers import LinearQuantizers, QuantizedGinConvolution, QuantizedGraphConvolution
@@ -195,46 +194,6 @@ class QuantizedOwnRowAndNeighbours(Kernel):
 
 
 lower.register(QuantizedGinConvolution)(QuantizedOwnRowAndNeighbours)
-
-
-class QuantizedProduct(Kernel):
-    """An integer product by itself, called with the weights that it has and a bias."""
-
-    name = "whole numbers, some rows at a time"
-
-    def __init__(self, product: IntegerProduct) -> None:
-        super().__init__()
-        self._of_bias = lambda bias: _product(product, bias)
-        self._made: tuple[Tensor | None, Rows] = (None, _product(product, None))
-
-    def forward(self, values: Any, weight: Callable[[], Tensor], bias: Tensor | None = None) -> Tensor:  # noqa: ANN401, ARG002
-        """Quantize, multiply, add, quantize."""
-        if self._made[0] is not bias:
-            self._made = bias, self._of_bias(bias)
-        return self._made[1](values)
-
-
-lower.register(IntegerProduct)(QuantizedProduct)
-
-
-class QuantizedSum(Kernel):
-    """Sums over neighbours by themselves, and the messages that were sent."""
-
-    name = "whole numbers, some rows at a time"
-
-    def __init__(self, aggregation: IntegerAggregation) -> None:
-        super().__init__()
-        self.messages, self.sums = _aggregation(aggregation)
-        self.returns_messages = aggregation.returns_messages
-
-    def forward(self, matrix: Any, features: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        """Quantize, add up, quantize."""
-        codes = self.messages(features)
-        messages = from_bytes(codes, cast(Grid, self.messages.grid)) if self.returns_messages else features
-        return self.sums(codes, matrix), messages
-
-
-lower.register(IntegerAggregation)(QuantizedSum)
 
 
 class MaximumOfRows(Kernel):
