@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnn.errors import SettingError
 from gnn.layers import CsrMatrix
@@ -26,7 +26,7 @@ from gnn.native.row_steps import (
     to_bytes,
 )
 from gnn.quantization.fake_quantize import Grid
-from gnn.quantization.tensor_quantizer import TensorQuantizerSettings
+from gnn.quantization.tensor_quantizer import TensorQuantizer, TensorQuantizerSettings
 from gnn.runtime import compile as compile_module
 from gnn.runtime import explain
 from tests.gnn.random_graphs import random_task
@@ -155,6 +155,11 @@ def test_what_is_not_finite_has_no_code(wrong: float) -> None:
     features[27, 8] = wrong
     program = RowProgram([Read(), multiply(GRIDS[0], 9, 4)])
     torch.testing.assert_close(program(features), program.plain(features), rtol=0, atol=0, equal_nan=True)
+    shifted = RowProgram([Read(), ByChannel(None, features[27].clone()), *program.steps[1:]])
+    features[27, 8] = 0.0
+    shifted.steps[1].shift[8] = wrong  # pyright: ignore[reportAttributeAccessIssue]
+    torch.testing.assert_close(shifted(features), shifted.plain(features), rtol=0, atol=0, equal_nan=True)
+    features[27, 8] = wrong
     if wrong != 1e38:
         with pytest.raises(NotFiniteError, match="NaN or infinite activations cannot be quantized"):
             RowProgram([Read()], GRIDS[0])(features)
@@ -174,6 +179,28 @@ def test_a_model_says_of_what_is_not_finite_what_it_says_layer_by_layer(name: st
     assert "whole numbers in one" in explain(compiled)[""] or native.library() is None
     batch.features[3, 1] = wrong
     assert outcome(lambda: compiled(batch)) == outcome(lambda: integer(batch))
+
+
+class Shared(nn.Module):
+    """Rows on a grid that two others read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (TensorQuantizer(TensorQuantizerSettings(bits)) for bits in (8, 6, 4))
+
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.first(features)
+        return self.second(hidden) + self.third(hidden)
+
+
+def test_bytes_between_have_no_room_for_what_is_not_finite() -> None:
+    module, features = Shared(), torch.randn(30, 9)
+    module(features)
+    compiled = compile_module(module.eval(), features)
+    assert "bytes between whole numbers (1x)" in explain(compiled)[""] or native.library() is None
+    for wrong in (torch.nan, torch.inf):
+        features[3, 1] = wrong
+        torch.testing.assert_close(compiled(features), module(features), rtol=0, atol=0, equal_nan=True)
 
 
 def outcome(inference: Callable[[], Tensor]) -> str:
