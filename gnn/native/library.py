@@ -45,8 +45,13 @@ SIGNATURES = {
     "attend": "ppnpnppinnppfpnpiif",
     "best_nodes": "pppnp",
     "learn_edges": "pppnpnpffpppn",
+    "integer_group": "",
+    "compute_rows": "pnn",
 }
-WITH_RESULT = ("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes")
+WITH_RESULT = (
+    *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),
+    *("integer_group", "compute_rows"),
+)
 RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), "learn_edges": ctypes.c_int64}
 
 
@@ -89,7 +94,8 @@ def processor() -> tuple[int, tuple[str, ...]]:
     """How many floats a vector has here, and what the compiler has to know of the processor."""
     capability = torch.backends.cpu.get_cpu_capability()
     of_bfloat16 = ("-mavx512bf16",) if has_bfloat16() else ()
-    return WIDTHS.get(capability, 4), (*FLAGS.get(capability, ()), *of_bfloat16)
+    of_bytes = ("-mavx512vnni",) if capability == "AVX512" and torch.cpu._is_vnni_supported() else ()
+    return WIDTHS.get(capability, 4), (*FLAGS.get(capability, ()), *of_bfloat16, *of_bytes)
 
 
 def has_bfloat16() -> bool:

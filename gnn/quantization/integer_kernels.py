@@ -7,6 +7,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from gnn.native.fastest import NATIVE, fastest
+from gnn.native.integers import native_integer_kernel, product_of_bytes, unusable_because
+
 INT8_SHIFT = 128
 # float32 holds every whole number up to here.
 LARGEST_EXACT = 2**24
@@ -17,7 +20,23 @@ TRIALS = 5
 
 @lru_cache
 def integer_product_kernel() -> str:
-    """Return the kernel that multiplies whole numbers on this processor: "int8" or "float32".
+    """Return the kernel that multiplies whole numbers in compiled models on this processor.
+
+    It is "native vnni" or "native int16", one of this library's own for instructions that multiply bytes or 16 bits, or
+    where that is slower or there is none the one of `torch_product_kernel`.
+    """
+    of_torch = torch_product_kernel()
+    if unusable_because():
+        return of_torch
+    left, right = _extreme_numbers(*TRIED_SHAPE)
+    rows, program = left.view(torch.uint8), product_of_bytes(right.t())
+    ways = {of_torch: lambda: int8_product(left, right).float(), NATIVE: lambda: program(rows)}
+    return native_integer_kernel() if fastest(("whole product", of_torch), ways) == NATIVE else of_torch
+
+
+@lru_cache
+def torch_product_kernel() -> str:
+    """Return the kernel of PyTorch that multiplies whole numbers on this processor: "int8" or "float32".
 
     Without dot products of bytes PyTorch's int8 kernel is ten times slower than one of float32, and where oneDNN is
     kept from using them its sums may saturate at 16 bits. Both are tried once, at first use, on numbers that saturate.
@@ -41,7 +60,7 @@ def int8_product(left: Tensor, right: Tensor) -> Tensor:
 def multiplies_bytes(left: Tensor) -> bool:
     """Say whether an int8 kernel takes a left side [m, k] on its device."""
     # The kernel of torch 2.13 leaves products over a single channel undefined.
-    return left.device.type == "cpu" and left.shape[1] > 1 and integer_product_kernel() == "int8"
+    return left.device.type == "cpu" and left.shape[1] > 1 and torch_product_kernel() == "int8"
 
 
 def whole_product(left: Tensor, right: Tensor, largest: float) -> Tensor:

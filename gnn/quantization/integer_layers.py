@@ -71,8 +71,12 @@ class IntegerProduct(nn.Module):
 
     def forward(self, values: Tensor | CsrMatrix, weight: Callable[[], Tensor], bias: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Quantize, multiply whole numbers, scale, add, quantize; the weights come from here."""
-        product = self._sparse(values) if isinstance(values, CsrMatrix) else self._dense(values)
+        product = self.multiply(values)
         return self.features(product if bias is None else product.add_(bias))
+
+    def multiply(self, values: Tensor | CsrMatrix) -> Tensor:
+        """Quantize, multiply whole numbers, scale."""
+        return self._sparse(values) if isinstance(values, CsrMatrix) else self._dense(values)
 
     def _dense(self, values: Tensor) -> Tensor:
         matrix, held = self.matrix, self.inputs.codes(values)  # pyright: ignore[reportCallIssue]

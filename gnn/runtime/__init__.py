@@ -3,6 +3,7 @@
 from gnn.runtime import attention_layers as _attention_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import gin_layers as _gin_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import hgpsl_layers as _hgpsl_layers  # noqa: F401  (its rules register themselves)
+from gnn.runtime import integer_layers as _integer_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import onnx_pyg_rules as _onnx_pyg_rules  # noqa: F401  (its rules register themselves)
 from gnn.runtime import own_layers as _own_layers  # noqa: F401  (its rules register themselves)
 from gnn.runtime import pyg_layers as _pyg_layers  # noqa: F401  (its rules register themselves)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -12,9 +13,10 @@ from gnn.layers.rules import lower
 from gnn.models import fp32_model, on_task, unwrapped_model
 from gnn.native import SPARSE, has_bfloat16
 from gnn.quantization.description import in_bfloat16
-from gnn.quantization.integer_model import plain_model
+from gnn.quantization.integer_model import is_integer, plain_model
+from gnn.runtime.agreement import TOLERANCE, agree, agree_on_grids
 from gnn.runtime.kernels import KERNEL, Kernel
-from gnn.runtime.peepholes import FUSED, TOLERANCE, fuse
+from gnn.runtime.peepholes import FUSED, fuse
 from gnn.tasks import Task
 
 Inference = Callable[[], Tensor]
@@ -179,8 +181,13 @@ def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, A
         report[""] = (
             "not fused, since a layer has hooks"
             if any(_hooks(layer) for layer in compiled.modules())
-            else fuse(compiled, arguments, keywords, TOLERANCE[vars(compiled)[PRECISION]], deduplicate)
+            else fuse(compiled, arguments, keywords, _agreement(compiled), deduplicate)
         )
+
+
+def _agreement(compiled: nn.Module) -> Callable[[Any, Any], bool]:
+    """How a fused form is compared with the module's own forward."""
+    return agree_on_grids if is_integer(compiled) else partial(agree, tolerance=TOLERANCE[vars(compiled)[PRECISION]])
 
 
 def compile_inference(model: nn.Module, task: Task, *, deduplicate: bool | None = None) -> Inference:

@@ -8,19 +8,19 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn import functional
 
 from gnn.native import NOTHING, Activation
+from gnn.native.row_steps import NotFiniteError
 from gnn.runtime.chain import Chain
 from gnn.runtime.deduplication import Deduplication, deduplicated
 from gnn.runtime.kernels import KERNEL, Affine, Kernel, Product, ScaleShift, Transform, aggregate
 from gnn.runtime.readouts import READOUTS, MaximumFirst, Readout
+from gnn.runtime.row_peepholes import RowPeepholes
 from gnn.runtime.steps import Steps, layers_of
 from gnn.runtime.tracing import CONSTANTS, trace
 
-# What a fused form may differ by: sums in another order, of which some are rounded to the next bfloat16 then.
-TOLERANCE = {"fp32": 1e-5, "bf16": 1e-2}
 # Where a compiled module has its fused trace.
 FUSED = "_fused"
 AGGREGATING = (operator.matmul, aggregate, torch.matmul)
@@ -31,13 +31,13 @@ def fuse(
     compiled: nn.Module,
     arguments: tuple[Any, ...],
     keywords: dict[str, Any],
-    tolerance: float,
+    agree: Callable[[Any, Any], bool],
     deduplicate: bool | None,
 ) -> str:
     """Have calls like this one run as a fused trace of the module's forward; what was fused, or why nothing was.
 
-    Calls with other types of arguments, or with other numbers, run the module's own forward. The `tolerance` is what
-    the fused form may differ by, as a share of the largest; `deduplicate` is as in `gnn.runtime.compile`.
+    Calls with other types of arguments, or with other numbers, run the module's own forward. `agree` says whether what
+    the module and the fused form give is the same; `deduplicate` is as in `gnn.runtime.compile`.
     """
     if KERNEL in compiled._modules:
         return "nothing to fuse, it is one kernel"
@@ -49,7 +49,7 @@ def fuse(
         return f"not fused, since its forward cannot be traced ({type(error).__name__}: {_first_line(error)})"
     done = _Rewriting(traced).all()
     expected = own(*arguments, **keywords)
-    agrees = partial(agree, expected, tolerance=tolerance)
+    agrees = partial(agree, expected)
     deduplication, said = None, ""
     if deduplicate is not False:
         call = inspect.signature(own).bind(*arguments, **keywords)
@@ -67,15 +67,6 @@ def fuse(
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
-    """Whether both are tensors of one shape, equal to a tolerance of the largest number."""
-    if not isinstance(own, Tensor) or not isinstance(fused, Tensor) or own.shape != fused.shape:
-        return False
-    finite = own[own.isfinite()]
-    scale = float(finite.abs().max()) if finite.numel() else 0.0
-    return torch.allclose(fused, own, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 class _Fused(Kernel):
@@ -105,18 +96,21 @@ class _Fused(Kernel):
         named = {name: _kind(value) for name, value in keywords.items()} if keywords else keywords
         if (tuple([_kind(value) for value in arguments]), named) != self._alike:
             return self._own(*arguments, **keywords)
-        if self.deduplication is not None:
-            prepared = self.deduplication.prepared(*arguments, **keywords)
-            if prepared is not None:
+        try:
+            prepared = self.deduplication and self.deduplication.prepared(*arguments, **keywords)
+            if self.deduplication is not None and prepared is not None:
                 return self.deduplication.run(prepared, *arguments, **keywords)
-        return self._steps.run(*arguments, **keywords)
+            return self._steps.run(*arguments, **keywords)
+        # Layer by layer, what is not finite may be clamped or stay as it is, where no product reads it.
+        except NotFiniteError:
+            return self._own(*arguments, **keywords)
 
 
 def _kind(value: object) -> object:
     return (type(value), value) if isinstance(value, CONSTANTS) else type(value)
 
 
-class _Rewriting:
+class _Rewriting(RowPeepholes):
     """The peepholes, one method each; a method says whether it changed what is at a node."""
 
     def __init__(self, traced: fx.GraphModule) -> None:
@@ -135,9 +129,13 @@ class _Rewriting:
             "activation in its product": self._activated,
             "function of numbers": self._function,
             "products in one": self._chain,
+            "whole numbers in one": self._rows_in_one,
+            "maximum of whole numbers": self._maximum_of_rows,
         }.items():
             done[what] += sum(peephole(node) for node in list(self.graph.nodes))
             self.graph.eliminate_dead_code()
+        # A reader is made anew, and goes on to hand on what it gives to its own readers.
+        done["bytes between whole numbers"] = sum(map(self._bytes_between, reversed(list(self.graph.nodes))))
         return {what: times for what, times in done.items() if what and times}
 
     def _nothing_to_do(self, node: fx.Node) -> bool:

@@ -47,6 +47,12 @@ class Readout(Kernel):
             ("readout", self.kind, size), lambda: _assignment(graph_of_node, size, self.kind), graph_of_node
         )
 
+    @staticmethod
+    def without_empty(out: Tensor, matrix: CsrMatrix) -> Tensor:
+        """A readout [graphs, channels] with 0 for graphs without nodes."""
+        empty = STRUCTURE.get("empty", lambda: (matrix.row_pointer.diff() == 0).nonzero()[:, 0], matrix)
+        return out.index_fill_(0, empty, 0) if len(empty) else out
+
 
 def _assignment(graph_of_node: Tensor, size: int | None, kind: str) -> CsrMatrix | None:
     last = int(graph_of_node.max()) if len(graph_of_node) else -1
@@ -81,5 +87,4 @@ class MaximumFirst(Readout):
     def over(self, features: Tensor, matrix: CsrMatrix) -> Tensor:
         """The maximum by a matrix (graphs, rows of features)."""
         out = transform(maximum(matrix, features).add_(self.bias), self._last)
-        empty = STRUCTURE.get("empty", lambda: (matrix.row_pointer.diff() == 0).nonzero()[:, 0], matrix)
-        return out.index_fill_(0, empty, 0) if len(empty) else out
+        return self.without_empty(out, matrix)

@@ -1,14 +1,16 @@
 """Sums over neighbours and a module of what they give, fused as one function."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gnn.native import Activation
+from gnn.runtime.agreement import TOLERANCE, agree
 from gnn.runtime.kernels import aggregate
-from gnn.runtime.peepholes import TOLERANCE, fuse
+from gnn.runtime.peepholes import fuse
 
 
 class _SumThen(nn.Module):
@@ -30,5 +32,5 @@ def sum_then(transform: nn.Module, activation: Activation, precision: str, *exam
     # What is made in inference mode could not be used outside of it.
     with torch.inference_mode(mode=False), torch.no_grad():
         module = _SumThen(transform, activation).eval()
-        fuse(module, example, {}, TOLERANCE[precision], deduplicate=False)
+        fuse(module, example, {}, partial(agree, tolerance=TOLERANCE[precision]), deduplicate=False)
     return module.forward

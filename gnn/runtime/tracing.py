@@ -9,7 +9,7 @@ from torch import fx, nn
 
 from gnn.errors import SettingError
 from gnn.layers.readout import max_readout, mean_matrix
-from gnn.runtime.kernels import KERNEL, aggregate, plus_own_row
+from gnn.runtime.kernels import KERNEL, Kernel, aggregate, plus_own_row
 from gnn.runtime.readouts import READOUTS
 
 # The values of a call that a trace may depend on; of all others it depends on the type alone.
@@ -35,7 +35,7 @@ class Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a call of the module is one step of the trace."""
-        kernel = m._modules.get(KERNEL)
+        kernel = m if isinstance(m, Kernel) else m._modules.get(KERNEL)
         if kernel is not None:
             return not getattr(kernel, "entered", False)
         return hasattr(m, "propagate") or super().is_leaf_module(m, module_qualified_name)

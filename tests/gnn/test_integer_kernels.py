@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gnn.quantization import integer_kernels
-from gnn.quantization.integer_kernels import int8_product, integer_product_kernel, whole_product
+from gnn.quantization.integer_kernels import int8_product, torch_product_kernel, whole_product
 
 CAPPED = (
     {},
@@ -23,12 +23,12 @@ CAPPED = (
 # Libraries read the variables when they first compute, and importing takes longer than that.
 IN_FORKS = """
 import os
-from tests.gnn.test_integer_kernels import CAPPED, inexact, int8_product, integer_product_kernel
+from tests.gnn.test_integer_kernels import CAPPED, inexact, int8_product, torch_product_kernel
 
 for variables in CAPPED:
     if os.fork() == 0:
         os.environ.update(variables)
-        print(inexact(int8_product), integer_product_kernel(), flush=True)
+        print(inexact(int8_product), torch_product_kernel(), flush=True)
         os._exit(0)
     os.wait()
 """
@@ -65,9 +65,9 @@ def test_products_are_exact_on_every_instruction_set() -> None:
 
 @pytest.fixture
 def forget_kernel() -> Iterator[None]:
-    integer_product_kernel.cache_clear()
+    torch_product_kernel.cache_clear()
     yield
-    integer_product_kernel.cache_clear()
+    torch_product_kernel.cache_clear()
 
 
 def saturating(left: Tensor, right: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def test_a_kernel_that_errs_is_not_used(
 ) -> None:
     monkeypatch.setattr(integer_kernels, "_byte_product", kernel)
     monkeypatch.setattr(integer_kernels, "_least_s", lambda product, *_: 1.0 if product is kernel else 2.0)
-    assert integer_product_kernel() == "float32"
+    assert torch_product_kernel() == "float32"
     assert inexact(int8_product) == []
 
 
@@ -99,7 +99,7 @@ def test_the_faster_of_two_exact_kernels_is_used(
 
     monkeypatch.setattr(integer_kernels, "_byte_product", exact)
     monkeypatch.setattr(integer_kernels, "_least_s", lambda product, *_: seconds if product is exact else 2.0)
-    assert integer_product_kernel() == expected
+    assert torch_product_kernel() == expected
     assert inexact(int8_product) == []
 
 

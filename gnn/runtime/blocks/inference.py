@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from gnn.atomic_file import AnyPath, replace_file
 from gnn.errors import SettingError
 from gnn.leftovers import temporary_folder
+from gnn.runtime.agreement import TOLERANCE, agree
 from gnn.runtime.blocks.plan import Plan
 from gnn.runtime.blocks.row_tables import Rows
 from gnn.runtime.blocks.run import Run
 from gnn.runtime.blocks.steps import GivenArray, Step, given
 from gnn.runtime.blocks.traced import steps_of
-from gnn.runtime.compiled import PRECISION, TOLERANCE, explain
-from gnn.runtime.peepholes import agree
+from gnn.runtime.compiled import PRECISION, explain
 from gnn.runtime.tracing import trace
 
 PROBE_NODES, PROBE_ROWS = 12, 5
