@@ -24,7 +24,6 @@ from gnn.runtime import (
     compile_inference,
     explain,
     model_inference,
-    untouched_layers,
 )
 from gnn.runtime.graph_cache import STRUCTURE
 from gnn.runtime.kernels import KERNEL, Affine
@@ -294,11 +293,3 @@ def test_bad_input_is_an_error_as_in_the_module(name: str) -> None:
     assert_same(compiled, module, x.long(), edge_index)
     with pytest.raises(SettingError, match=r"^an edge names node \d+, but there are 9; give an edge_index that fits"):
         compiled(x[:9], edge_index)
-
-
-def test_the_runtime_lists_the_layers_without_a_kernel_and_no_others() -> None:
-    left = untouched_layers(foreign_model("own")[0])
-    assert set(left) == {"first", "twice"}
-    assert all(reason.startswith("OwnConvolution has no rule of lower; add one with ") for reason in left.values())
-    assert untouched_layers(foreign_model("gcn")[0]) == {}
-    assert untouched_layers(foreign_model("gat")[0]) == {}

@@ -9,6 +9,7 @@ from gnn.errors import SettingError
 from gnn.native import has_bfloat16
 from gnn.native.library import library
 from gnn.runtime import compile, explain, untouched_layers  # noqa: A004
+from tests.gnn.foreign_models import foreign_model
 
 
 @pytest.mark.skipif(library() is None, reason="no compiled kernels")
@@ -39,3 +40,11 @@ def test_bf16_is_a_precision_of_its_own() -> None:
     assert untouched_layers(net) == {}
     with pytest.raises(SettingError, match="precision 'int7' is unknown; valid are: fp32, bf16"):
         compile(net, precision="int7")
+
+
+def test_the_runtime_lists_the_layers_without_a_kernel_and_no_others() -> None:
+    left = untouched_layers(foreign_model("own")[0])
+    assert set(left) == {"first", "twice"}
+    assert all(reason.startswith("OwnConvolution has no rule of lower; add one with ") for reason in left.values())
+    assert untouched_layers(foreign_model("gcn")[0]) == {}
+    assert untouched_layers(foreign_model("gat")[0]) == {}
