@@ -1,5 +1,6 @@
 """What a compiled module says of the kernels it got, where there is a choice."""
 
+import psutil
 import pytest
 import torch
 from torch import nn
@@ -48,3 +49,15 @@ def test_the_runtime_lists_the_layers_without_a_kernel_and_no_others() -> None:
     assert all(reason.startswith("OwnConvolution has no rule of lower; add one with ") for reason in left.values())
     assert untouched_layers(foreign_model("gcn")[0]) == {}
     assert untouched_layers(foreign_model("gat")[0]) == {}
+
+
+def test_products_of_ever_other_sizes_keep_no_memory() -> None:
+    compiled, process = compile(nn.Linear(64, 64)), psutil.Process()
+
+    def after(sizes: range) -> int:
+        for rows in sizes:
+            compiled(torch.zeros(rows, 64))
+        return process.memory_info().rss
+
+    # Every result has a megabyte, and a library that keeps its work for the next call of this size as much.
+    assert -after(range(4000, 4020)) + after(range(4020, 4220)) < 50e6
