@@ -37,8 +37,10 @@ METHODS: dict[str, CompressionSettings] = {
     "INT8": PostTraining(8),
     "INT4": PostTraining(4),
 }
-QUICK = Options(BlockProtocol(minimum_blocks=6, maximum_blocks=60, precision=0.02, budget_s=0.15))
-THOROUGH = Options(BlockProtocol(minimum_blocks=11, budget_s=2.0), expensive=True)
+# In less time eager, which is slow, is called once a block, and what comes after it finds an empty cache.
+LONG = BlockProtocol(minimum_blocks=11, budget_s=1.5)
+QUICK = Options(BlockProtocol(minimum_blocks=6, maximum_blocks=60, precision=0.02, budget_s=0.15), LONG)
+THOROUGH = Options(LONG, LONG, expensive=True)
 QUICK_BATCHES = ("1", "128")
 # Of FP32: another order of sums. What rounds in between has bounds of its own in the cases.
 SAME, ROUNDED = 1e-5, ("INT", "bf16")

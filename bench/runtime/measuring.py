@@ -45,9 +45,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """How long a comparison takes, and whether peers are built that take minutes."""
+    """How long a comparison takes, that with PyG eager among them, and whether peers are built that take minutes."""
 
     protocol: BlockProtocol
+    with_eager: BlockProtocol
     expensive: bool = False
 
 
@@ -79,7 +80,7 @@ class _Race:
     def of(cls, subject: Subject, options: Options) -> "_Race":
         """Compile the dense model and time it against PyG."""
         ours, deduplicated = (subject.compiled(subject.model, deduplicate=once) for once in (False, True))
-        eager = compare_latency([(subject.eager_inference(), ours)], options.protocol)
+        eager = compare_latency([(subject.eager_inference(), ours)], options.with_eager)
         return cls(subject, options, ours, deduplicated, subject.forward(subject.model)(), eager)
 
     def dense(self) -> Row:

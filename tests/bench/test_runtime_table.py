@@ -84,7 +84,7 @@ def test_every_method_and_every_peer_has_a_row(monkeypatch: pytest.MonkeyPatch) 
         },
     )
     narrow = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 2)).eval()
-    rows = {row.name: row for row in measured(subject, {"narrow": narrow, "none": "why"}, Options(PROTOCOL))}
+    rows = {row.name: row for row in measured(subject, {"narrow": narrow, "none": "why"}, Options(PROTOCOL, PROTOCOL))}
     assert list(rows) == ["FP32", "narrow", "none", "same", "wrong", "minutes"]
     assert rows["none"].reason == "why"
     assert "not asked for" in rows["minutes"].reason
