@@ -38,7 +38,7 @@ SIZES = [(0, 3, 5), (1, 1, 1), (3, 5, 7), (25, 9, 16), (61, 33, 40), (130, 128, 
 # Of 8 bits with and without a sign, of few, and of positive numbers alone.
 GRIDS = [Grid.of_range(-1.0, 2.0, 8), Grid.of_range(-3.0, 0.5, 8, signed=False), Grid.of_range(-2.0, 2.0, 3)]
 RECTIFIED = Grid.of_range(-1.0, 3.0, 8).nonnegative
-BUILDS = {"own": None, "4": (4, ("-O1",)), "16": (16, ("-O1",)), "4 of bytes": (4, ("-O1", "-DQUADS=1"))}
+BUILDS = {"own": None, "4": (4, ("-O0",)), "16": (16, ("-O0",)), "4 of bytes": (4, ("-O0", "-DQUADS=1"))}
 
 
 @pytest.fixture(params=BUILDS)
