@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.forked_commands import Run
 from tests.installed import build_and_install, in_forks, site_of
+
+# How long an example takes is no part of any test: a machine may be busy.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -250,11 +250,9 @@ def test_a_model_of_a_notebook_is_found_twice_and_kept_nowhere(cache: Path) -> N
 def test_what_does_not_fit_into_the_time_is_not_started(cache: Path, given_method: Any) -> None:  # noqa: ANN401
     calls: list[float] = []
     settings = given_method(lambda: calls.append(time.sleep(2.5) or time.perf_counter()))
-    start_s = time.perf_counter()
     found = find(cache, methods=[settings(n) for n in range(9)], budget_s=5.0, max_drop=0.1)
     # There was time to start a second one, but not to end it.
     assert len(calls) == 1
-    assert time.perf_counter() - start_s < 6.0
     assert found.untried == 8
 
 
