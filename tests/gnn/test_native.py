@@ -45,6 +45,8 @@ def compare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(native, "processor", lambda: (request.param, ("-O0",)))
     native.library.cache_clear()
     if native.library() is None:
+        # A compiler that cannot make them is a fault.
+        assert native.missing_because().startswith("there is no C compiler")
         pytest.skip(native.missing_because())
 
     def compared(function: Callable[..., Tensor], *arguments: Any) -> None:  # noqa: ANN401

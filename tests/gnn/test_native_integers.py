@@ -48,6 +48,7 @@ def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("GNN_KERNELS", "native")
     with forgotten():
         if native.library() is None:
+            assert native.missing_because().startswith("there is no C compiler")
             pytest.skip(native.missing_because())
         assert unusable_because() == ""
         yield
