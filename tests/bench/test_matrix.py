@@ -95,6 +95,20 @@ def test_every_target_draws_a_lottery_ticket_with_all_controls_after_it() -> Non
         assert order.index(starts[0]) < order.index(starts[2])
 
 
+def test_the_paper_has_as_many_seeds_as_a_verdict_needs_and_its_training_allows() -> None:
+    asked = {row.case.id: row.seeds["paper"] for row in TABLE}
+    expected = {
+        20: ("proteins.hgpsl.dense",),
+        10: ("bbbp.gnnnet.dense.ft", "bbbp.gin.global.s0.9.ft", "bbbp.gin.lottery-ticket.s0.8.random"),
+        5: ("bbbp.gin.qat.int8.ste-per", "proteins.hgpsl.l2.r0.1", "bbbp.gnnnet.lottery-ticket.s0.8.early"),
+    }
+    for seeds, ids_of_cases in expected.items():
+        assert {case: asked[case] for case in ids_of_cases} == dict.fromkeys(ids_of_cases, seeds)
+    assert {seeds for case, seeds in asked.items() if case.startswith("cora-node.spline")} == {10}
+    # Nothing is trained besides the dense model.
+    assert asked["proteins.hgpsl.fine-grained.s0.3"] == asked["bbbp.gin.dense.stored-int4"] == 10
+
+
 @pytest.mark.parametrize("task", ["bbbp", "proteins"])
 def test_gin_is_quantized_in_all_variants_of_the_paper_on_both_datasets(task: str) -> None:
     variants = {
