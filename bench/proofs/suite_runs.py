@@ -41,19 +41,25 @@ class SuiteRun:
         return [sentence for sentence in sentences if f": {metric} " in sentence]
 
 
-def run_suite(*arguments: str, fault: str = "", draw: int = 0) -> SuiteRun:
+def run_suite(*arguments: str, fault: str = "", draw: int = 0, empty_cache: bool = False) -> SuiteRun:
     """Run `pytest bench` with arguments, and with a fault of tests/suite/faults.py planted.
 
-    Raises `RuntimeError` with the end of the output when the run did not finish.
+    From an empty cache everything is trained anew, which takes so long that the run's own progress is shown. Raises
+    `RuntimeError` with the end of the output when the run did not finish.
     """
     plugin = ("-p", FAULTS) if fault else ()
     environment = {**os.environ, "GNN_FAULT": fault, "GNN_FAULT_DRAW": str(draw)}
+    output = None if empty_cache else subprocess.PIPE
     with temporary_folder() as folder:
         results = folder / "results.json"
+        if empty_cache:
+            environment["GNN_CACHE"] = str(folder / "cache")
         command = (sys.executable, "-m", "pytest", "bench", *plugin, "--results", str(results), *arguments)
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=output, stderr=output, text=True, check=False)  # noqa: S603
         if done.returncode not in FINISHED or not results.exists():
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr}")
+            raise RuntimeError(
+                f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout or '')[-2000:]}{done.stderr or ''}"
+            )
         return SuiteRun(done.returncode, json.loads(results.read_text()))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.matrix import TABLE
-from bench.proofs import faults, gate, page, suite_runs, timing
+from bench.proofs import faults, gate, page, repeat, suite_runs, timing
 from bench.proofs.gate import Experiment
 from bench.proofs.suite_runs import SuiteRun, run_suite
 from gnn.artifacts import Artifact, ArtifactStore
@@ -176,3 +176,25 @@ def test_harm_is_counted(
     proof.kill_a_run("all processes")
     tally = proof.tally
     assert (tally.found, tally.damaged, tally.lost, tally.left) == counts
+
+
+def test_a_share_of_the_cases_is_drawn_by_a_seed() -> None:
+    cases = [f"case {number}" for number in range(25)]
+    chosen = repeat.drawn(cases, 0.1, seed=7)
+    assert len(chosen) == 3
+    assert chosen == repeat.drawn(cases, 0.1, seed=7)
+    assert chosen != repeat.drawn(cases, 0.1, seed=8)
+    assert chosen == [case for case in cases if case in chosen]
+
+
+def test_cases_that_do_not_repeat_are_named_with_both_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeat, "machine_line", lambda _results: "a machine")
+    records = [{"id": name, "seeds": [0, 1], "by_seed": {"0": {"accuracy": 0.5}}} for name in ("a", "b", "c")]
+    before = {"cases": records, "machine": {"class": "a class"}, "commit": {"sha": "0123456789"}}
+    after = {"cases": [records[0], {**records[1], "by_seed": {"0": {"accuracy": 0.6}}}]}
+    text = repeat.report(before, after, ["a", "b", "c"], 7)
+    assert "3 of 3 cases (6 seeds), drawn with seed 7" in text
+    assert "**1 of 3 are the same" in text
+    assert "{'accuracy': 0.6}" in text
+    assert "not run" in text
+    assert "**1 of 1 are the same" in repeat.report(before, after, ["a"], 7)
