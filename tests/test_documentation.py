@@ -5,8 +5,7 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
@@ -15,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.bench.made_up_records import made_up_record
-from tests.forked_commands import forks
+from tests.forked_commands import Run, forks
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -25,6 +24,8 @@ OUTPUT = "text"
 FENCE = re.compile(r"^ *```(?P<language>[^\n]*)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SCRIPT = re.compile(r'^exec \.venv/bin/python -m (?P<module>\S+)(?P<arguments>.*) "\$@"$', re.MULTILINE)
+# What most of the code imports, which takes longer than running it.
+SHARED = ("pytest", "torch_geometric.nn", "bench.conftest", "bench.report.page")
 # Each of these must be found broken, or the test of the others says nothing.
 BROKEN = (
     "scripts/bench --no-such-option",
@@ -103,25 +104,31 @@ def collected(arguments: list[str]) -> list[str]:
     ]
 
 
-def failing(lines: list[str], folder: Path) -> dict[str, str]:
+def failing(lines: list[str], folder: Path, run: Run) -> dict[str, str]:
     """The lines that do not run, each with what was printed."""
     commands = {line: command_of(line, folder) for line in lines}
     runnable = {line: command for line, command in commands.items() if command is not None}
-    # What runs here is no worker of the run that tests it.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     failed = dict.fromkeys(commands.keys() - runnable.keys(), "nothing that can be run")
-    with forks("gnn.case", environment={**environment, "PYTHONPATH": str(ROOT)}) as run:
-        for line, (module, arguments, variables, where) in runnable.items():
-            done = run(module, *arguments, folder=where, **variables)
-            printed = done.stdout + done.stderr
-            unknown = "--help" in arguments and unknown_options(arguments, printed)
-            if done.returncode != 0 or unknown:
-                failed[line] = printed
+    for line, (module, arguments, variables, where) in runnable.items():
+        done = run(module, *arguments, folder=where, **variables)
+        printed = done.stdout + done.stderr
+        unknown = "--help" in arguments and unknown_options(arguments, printed)
+        if done.returncode != 0 or unknown:
+            failed[line] = printed
     return failed
 
 
 def unknown_options(arguments: list[str], shown: str) -> list[str]:
     return [word for word in arguments if word.startswith("--") and word not in shown]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs modules where all that takes long to import is imported already."""
+    # What runs here is no worker of the run that tests it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    with forks(*SHARED, environment={**environment, "PYTHONPATH": str(ROOT)}) as run:
+        yield run
 
 
 @pytest.fixture
@@ -142,26 +149,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_shell_line_runs_and_a_broken_one_does_not(folder: Path) -> None:
+def test_every_shell_line_runs_and_a_broken_one_does_not(folder: Path, run: Run) -> None:
     lines = shell_lines()
     assert any(line.startswith("scripts/bench") for line in lines)
-    failed = failing([*lines, *BROKEN], folder)
+    failed = failing([*lines, *BROKEN], folder, run)
     assert failed.keys() >= set(BROKEN)
     unexpected = {line: printed for line, printed in failed.items() if line not in BROKEN}
     assert not unexpected, "\n".join(f"{line}\n{printed[-500:]}" for line, printed in unexpected.items())
 
 
-def test_every_python_block_runs_as_it_stands(tmp_path: Path) -> None:
+def test_every_python_block_runs_as_it_stands(tmp_path: Path, run: Run) -> None:
     files = []
     for number, (document, code) in enumerate(blocks("python")):
         files.append(tmp_path / f"{document}-{number}.py")
         files[-1].write_text(code)
-    # Importing PyTorch takes longer than any of them.
-    every = f"import runpy\nfor file in {list(map(str, files))}: runpy.run_path(file)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, EXAMPLES)))}
-    done = subprocess.run(
-        [sys.executable, "-c", every], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    (tmp_path / "every_block.py").write_text(f"import runpy\nfor file in {list(map(str, files))}: runpy.run_path(file)")
+    done = run("every_block", folder=ROOT, PYTHONPATH=os.pathsep.join(map(str, (tmp_path, EXAMPLES))))
     assert done.returncode == 0, done.stderr
 
 
