@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from bench.report.comparison import CLOSE, LEAST_SEEDS
-from bench.report.significance import ALPHA, half_width, holm
+from bench.report.significance import ALPHA, half_width, holm, shown_p
 from bench.report.table import Cell, Quantity, Table
 from fixtures.record import Record, Results
 
@@ -63,7 +63,8 @@ class Compared:
         """All that was found, in a line."""
         sure = "repeats exactly" if self.exact else f"too few {self.unit}"
         if self.adjusted_p is not None:
-            sure = f"corrected p {self.adjusted_p:.2g}"
+            p = shown_p(self.adjusted_p)
+            sure = f"corrected p {p if isinstance(p, str) else f'{p:.2g}'}"
         asked = f"asked is {self.side} {self.bound:{self.style}}"
         return f"{self.what}: {self.value:{self.style}} ({self.count} {self.unit}; {asked}; {sure})"
 
@@ -242,5 +243,5 @@ def claims_table(judged: Sequence[Judged]) -> Table:
 def _row(found: Judged, compared: Compared) -> list[Cell]:
     return [
         *(found.claim.sentence, found.verdict, compared.what, compared.value, f"{compared.side} {compared.bound:g}"),
-        *(f"{compared.count} {compared.unit}", compared.adjusted_p),
+        *(f"{compared.count} {compared.unit}", shown_p(compared.adjusted_p)),
     ]

@@ -9,14 +9,13 @@ from bench.report.comparison import NOT_MEASURED, NOT_RUN, REPRODUCED, Compariso
 from bench.report.layouts import LAYOUTS, Layout
 from bench.report.lottery import tickets_table
 from bench.report.metrics import COUNT, METRICS, RESOURCE, SCORE, SIZE, Metric
+from bench.report.significance import shown_p
 from bench.report.table import Cell, Quantity, Table
 from fixtures.record import Record, Results
 
 Row = Mapping[str, Comparison]
 # A resource within this share of the dense model's is the same.
 ABOUT_THE_SAME = 0.05
-# Below it a probability is not known so well that its digits say anything.
-SMALL_P = 0.0001
 TIMES_DENSE = "x in brackets: times that of the dense model in the same table"
 # What ends the key of a row that stands beside the judged one, measured under the other protocol.
 BESIDE = " (clean)"
@@ -120,13 +119,9 @@ def _values(comparison: Comparison, rows: Mapping[str, Row]) -> dict[str, Cell]:
         "reported": reported,
         "measured": measured,
         "difference": comparison.difference,
-        "p": _shown_p(comparison.adjusted_p),
+        "p": shown_p(comparison.adjusted_p),
         "verdict": NOT_RUN if comparison.verdict == NOT_RUN else comparison.text,
     }
-
-
-def _shown_p(p: float | None) -> Cell:
-    return f"<{SMALL_P:g}" if p is not None and p < SMALL_P else p
 
 
 def _of_dense(comparison: Comparison, rows: Mapping[str, Row]) -> tuple[float, float] | None:

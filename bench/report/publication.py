@@ -58,9 +58,15 @@ def _of_run(results: Results, file: str) -> Iterator[str]:
     if results.gate not in ("", "enforce"):
         options += f" --gate {results.gate}"
     if not results.shards:
-        yield f"scripts/bench {options} --results {file}"
+        some = f"   # {len(results.cases)} of {results.profile_cases} cases" if _is_part(results) else ""
+        yield f"scripts/bench {options} --results {file}{some}"
         return
     parts = [file.replace(".json", f"-{part['number']}.json") for part in results.shards]
     for part, name in zip(results.shards, parts, strict=True):
         yield f"scripts/bench {options} --shard {part['number']}/{part['of']} --results {name}"
     yield f"{REPORT} merge {' '.join(parts)} -o {file}"
+
+
+def _is_part(results: Results) -> bool:
+    """Whether a run had another selection than its profile, of which nothing is recorded but its number of cases."""
+    return results.profile_cases is not None and len(results.cases) < results.profile_cases

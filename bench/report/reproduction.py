@@ -16,6 +16,7 @@ from bench.report.comparison import (
 )
 from bench.report.layouts import LAYOUTS
 from bench.report.reported import Reported
+from bench.report.significance import shown_p
 from bench.report.table import Cell, Table
 
 # In the order in which a reader asks; not comparable cannot be reproduced either.
@@ -83,7 +84,7 @@ def every_value_table(comparisons: Sequence[Comparison]) -> Table:
     headers = ("table", "row", "value of", "reported", "measured", "difference", "p", "seeds", "protocol", "verdict")
     rows = [
         [
-            *(c.entry.table, c.entry.row, c.metric.header, c.reported, c.measured, c.difference, c.adjusted_p),
+            *(c.entry.table, c.entry.row, c.metric.header, c.reported, c.measured, c.difference, shown_p(c.adjusted_p)),
             *(_seeds(c), c.protocol if c.subject is not None else None, c.text),
         ]
         for c in comparisons

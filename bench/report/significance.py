@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from bench.report.table import Quantity
+from bench.report.table import Cell, Quantity
 from fixtures.paired import student_quantile
 
 ALPHA = 0.05
+# Below it a probability is not known so well that its digits say anything.
+SMALL_P = 0.0001
 MANY_DEGREES = 1e6  # of freedom, where Student's t is the normal distribution
 
 
@@ -51,3 +53,8 @@ def difference_of_means(
 def half_width(std: float, count: int) -> float:
     """How far the 95% interval of a mean of values with this standard deviation reaches (Student's t)."""
     return student_quantile(count, 1 - ALPHA / 2) * std / math.sqrt(count)
+
+
+def shown_p(p: float | None) -> Cell:
+    """A probability as a cell of a table."""
+    return f"<{SMALL_P:g}" if p is not None and p < SMALL_P else p

@@ -99,8 +99,8 @@ def shards(results: Results, count: int) -> Results:
 def test_a_publication_names_the_commands_that_made_it() -> None:
     report = ".venv/bin/python -m bench.report"
     ending = "-o docs/results --markdown docs/results.md --picture docs/table.svg"
-    assert publication(made_up_results(made_up_record(ROW), seeds=2)).commands == [
-        "scripts/bench --profile ci --seeds 2 --results results.json",
+    assert publication(made_up_results(made_up_record(ROW), seeds=2, profile_cases=9)).commands == [
+        "scripts/bench --profile ci --seeds 2 --results results.json   # 1 of 9 cases",
         f"{report} results.json {ending}",
     ]
     assert [*commands(shards(CLEAN, 2), PAPER)] == [
