@@ -88,7 +88,15 @@ def compare(results: Results, paper: Results | None = None) -> list[Comparison]:
     adjusted = holm([p for comparison in found if (p := comparison.p) is not None])
     for place, p in zip(places, adjusted, strict=True):
         found[place] = replace(found[place], adjusted_p=p)
-    return [_judged(comparison, run) for comparison, run in zip(found, runs, strict=True)]
+    judged = [_judged(comparison, run) for comparison, run in zip(found, runs, strict=True)]
+    return judged if paper is None else list(map(_told_of_clean, judged, compare(results)))
+
+
+def _told_of_clean(comparison: Comparison, clean: Comparison) -> Comparison:
+    """A comparison under the paper's protocol, whose reason says so where the clean one has the value."""
+    if comparison.protocol == clean.protocol or comparison.verdict == REPRODUCED or clean.verdict != REPRODUCED:
+        return comparison
+    return replace(comparison, reason=f"{comparison.reason}; the clean protocol reproduces it")
 
 
 def _finite_by_id(records: Iterable[Record]) -> dict[str, Record]:

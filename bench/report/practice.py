@@ -4,6 +4,7 @@ from bench.matrix import TARGETS
 from bench.report.claims import (
     ABOVE,
     BELOW,
+    LEAST_MODELS,
     Claim,
     Compared,
     Evidence,
@@ -125,13 +126,10 @@ def _a2q(evidence: Evidence) -> list[Compared]:
 
 
 def _positions(evidence: Evidence) -> list[Compared]:
-    found = [
-        record.size_bytes.algorithm1 / record.size_bytes.encoded
-        for record in evidence.clean.values()
-        if record.method in UNSTRUCTURED and record.precision == "fp32"
-    ]
-    if not found:
-        raise LackingError(" or ".join(UNSTRUCTURED))
+    records = [r for r in evidence.clean.values() if r.method in UNSTRUCTURED and r.precision == "fp32"]
+    if len({record.case_model for record in records}) < LEAST_MODELS:
+        raise LackingError(f"{' or '.join(UNSTRUCTURED)} of {LEAST_MODELS} models")
+    found = [record.size_bytes.algorithm1 / record.size_bytes.encoded for record in records]
     return [least_size("bytes of Algorithm 1 / bytes of the decodable file, least", found, "cases", 1.0)]
 
 

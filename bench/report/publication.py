@@ -57,14 +57,14 @@ def _of_run(results: Results, file: str) -> Iterator[str]:
         options += f' --protocol {results.protocol} -k "not {SAME_IN_BOTH}"'
     if results.gate not in ("", "enforce"):
         options += f" --gate {results.gate}"
+    some = f"   # {len(results.cases)} of {results.profile_cases} cases" if _is_part(results) else ""
     if not results.shards:
-        some = f"   # {len(results.cases)} of {results.profile_cases} cases" if _is_part(results) else ""
         yield f"scripts/bench {options} --results {file}{some}"
         return
     parts = [file.replace(".json", f"-{part['number']}.json") for part in results.shards]
     for part, name in zip(results.shards, parts, strict=True):
         yield f"scripts/bench {options} --shard {part['number']}/{part['of']} --results {name}"
-    yield f"{REPORT} merge {' '.join(parts)} -o {file}"
+    yield f"{REPORT} merge {' '.join(parts)} -o {file}{some}"
 
 
 def _is_part(results: Results) -> bool:

@@ -97,6 +97,19 @@ def test_a_run_under_the_paper_s_protocol_stands_for_what_has_other_data_there()
     assert sum(c.p is not None for c in found.values()) == sum(c.p is not None for c in compare(clean))
 
 
+def test_a_value_that_only_the_clean_protocol_has_differs_and_says_so() -> None:
+    row = "cora-link.ness.dense"
+    clean, paper = (
+        made_up_results(scored(row, mean, protocol=protocol), protocol=protocol)
+        for protocol, mean in (("clean", 0.94), ("paper", 0.99))
+    )
+    (found,) = [c for c in compare(clean, paper) if (c.entry.table, c.entry.row, c.metric.kind) == ("2", row, "score")]
+    assert found.text == (
+        "differs: messages pass over held-out edges in this protocol; the clean protocol reproduces it"
+    )
+    assert find(clean, "2", row).text == "reproduced"
+
+
 def test_a_score_of_the_easy_split_is_not_reproducible_and_one_above_it_is_not_explained_by_it() -> None:
     for mean, verdict in ((0.72, "not reproducible"), (0.95, "differs")):
         found = find(made_up_results(scored("proteins.hgpsl.dense", mean)), "4", "proteins.hgpsl.dense")
