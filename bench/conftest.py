@@ -19,6 +19,7 @@ from bench.report.runtime_tables import runtime_sentence, speed_table
 from bench.report.scaling import scaling_table
 from bench.report.sentences import compared_sentence, cuda_sentence
 from fixtures.finite import finite
+from fixtures.journal import ONLY_READS
 from fixtures.peak_memory import PeakMemory
 from fixtures.record import Results
 from fixtures.results import READERS, REPORTED, Reported
@@ -72,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
         suite.timing.check_cases(case_ids)
         follow_table(config, TABLE)
         config.stash[SECTIONS] = [show_tables]
+        config.stash[ONLY_READS] = tuple(Path(__file__).with_name(name) for name in ("report", "proofs"))
         if config.option.report is not None and not hasattr(config, "workerinput"):
             check_packages()
             check_folder(config.option.report)

@@ -72,6 +72,20 @@ def test_the_plugin_does_not_name_itself() -> None:
     assert not [path for path in modules("fixtures").values() if named.search(path.read_text())]
 
 
+def test_what_decides_results_imports_nothing_of_what_only_reads_them() -> None:
+    # The fingerprint of a run's code leaves these two out, so that a report may be newer than its run.
+    readers = ("bench.report", "bench.proofs")
+    # They print, and write pages.
+    may = ("bench.conftest", "bench.runtime.page")
+    deciding = {name: path for name, path in modules("bench").items() if not name.startswith(readers)}
+    assert may[0] in deciding
+    assert [name for name, path in deciding.items() if name not in may and _names(imports(path), readers)] == []
+
+
+def _names(imported: set[str], packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for name in imported for package in packages)
+
+
 def test_there_is_no_import_cycle() -> None:
     found = {name: path for package in FORBIDDEN for name, path in modules(package).items()}
     # A package's __init__ imports its parts so that they register; only the arrow from part to part counts.

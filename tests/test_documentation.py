@@ -139,10 +139,9 @@ def folder(tmp_path: Path) -> Path:
     ]
     machine = {"cpu": "a processor", "instruction_set": "AVX9"}
     facts = {"protocol": "clean", "profile": "ci", "data": {}, "versions": {}}
-    (tmp_path / "results.json").write_text(
-        json.dumps({"schema": 1, "machine": machine, **facts, "cases": msgspec.to_builtins(records)})
-    )
-    (tmp_path / "terminal.txt").write_text("case  gate\n")
+    document = {"schema": 1, "machine": machine, **facts, "cases": msgspec.to_builtins(records)}
+    for name, protocol in (("results.json", "clean"), ("paper.json", "paper")):
+        (tmp_path / name).write_text(json.dumps(document | {"protocol": protocol}))
     (tmp_path / "docs").mkdir()
     for example in EXAMPLES.glob("*.py"):
         shutil.copyfile(example, tmp_path / example.name)

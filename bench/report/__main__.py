@@ -1,6 +1,6 @@
 """Turns results files into a page, into advice, or shards into the results of one run.
 
-python -m bench.report RESULTS… -o FOLDER
+python -m bench.report RESULTS… -o FOLDER --paper-protocol RESULTS
 python -m bench.report RESULTS… --advise --task bbbp --max-drop 0.01 --max-bytes 30k
 python -m bench.report merge SHARD… -o FILE
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.report.advice import advise, limit
 from bench.report.publishing import INSTALL, check_folder, publish
-from bench.report.reading import read_run
+from bench.report.reading import read_paper_run, read_run
 from fixtures import merging
 from fixtures.record import Results, read_results
 from gnn.atomic_file import write_atomically
@@ -46,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--advise", action="store_true", help="say which compression to use within limits")
     parser.add_argument("--split", action="store_true", help="styles and scripts in files of their own")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the beginning of the page there too")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw what the run ends with in a terminal there")
+    parser.add_argument(
+        "--paper-protocol", type=Path, metavar="RESULTS", help="compare the paper with that run where it has other data"
+    )
     parser.add_argument("--against", type=Path, metavar="OLD", help="compare with the results of another run")
     parser.add_argument("--history", type=Path, metavar="FOLDER", help="draw the runs whose results lie there")
     parser.add_argument("--significant", action="store_true", help="with --against: leave out what is within noise")
@@ -67,22 +71,27 @@ def _answer(given: argparse.Namespace) -> int:
         from bench.report.history import history  # noqa: PLC0415
         from bench.report.moved import compare  # noqa: PLC0415
         from bench.report.page import files_of, markdown, page_of  # noqa: PLC0415
+        from bench.report.terminal_picture import run_text, terminal_picture  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise GnnError(f"{error.name} is not installed; {INSTALL}") from error
+    paper = given.paper_protocol and read_paper_run(given.paper_protocol, document)
     old = given.against and read_results(given.against)
     runs = given.history and history(given.history)
     page = page_of(
         results,
+        paper=paper and paper[1],
         compared=[
             *([compare(old, results, significant_only=given.significant)] if old else []),
             *([runs.table] if runs else []),
         ],
         history=[runs.figure()] if runs else [],
     )
-    publish(files_of(page, document, split=given.split), given.folder)
+    publish(files_of(page, document, paper=paper and paper[0], split=given.split), given.folder)
     if given.markdown:
         text = markdown(page, os.path.relpath(given.folder, given.markdown.parent))
         write_atomically(given.markdown, text.encode())
+    if given.picture:
+        write_atomically(given.picture, terminal_picture(run_text(results)).encode())
     print(f"{given.folder / 'index.html'}: {page.front.verdict}")
     return exit_status(results)
 

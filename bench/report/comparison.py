@@ -1,7 +1,6 @@
 """Every value the paper reports beside what a run measured of it, with a verdict; docs/reproduction.md defines it."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -9,6 +8,7 @@ from bench.matrix import TABLE, TASKS
 from bench.report.layouts import BY_NUMBER
 from bench.report.metrics import COUNT, METRICS, RESOURCE, SCORE, SIZE, Metric, ratio_in_older_container
 from bench.report.reported import Reported, read_all_reported, read_reasons
+from bench.report.significance import ALPHA, difference_of_means, half_width, holm
 from bench.report.table import Cell, Quantity
 from fixtures.record import Data, Record, Results
 
@@ -17,10 +17,9 @@ NOT_REPRODUCIBLE, NOT_COMPARABLE = "not reproducible", "not comparable"
 NOT_RUN, NOT_MEASURED = "not run", "not measured"
 UNKNOWN = "reason unknown"
 
-ALPHA = 0.05
 CLOSE = 0.02  # a difference of scores that nobody would act on
 SIZE_ALLOWANCE = 0.03
-MANY_DEGREES = 1e6  # of freedom, where Student's t is the normal distribution
+LEAST_SEEDS = 3  # of fewer nobody can say how much they scatter
 
 SEEDS = {known.case.id: known.seeds for known in TABLE}
 
@@ -31,12 +30,14 @@ Subject = Record | Data | tuple[Record, ...]
 class Comparison:
     """A reported value, what was measured of it, and what may be said of both.
 
-    `p` is of the difference alone, `adjusted_p` by Holm's procedure over all scores of the run.
+    `p` is of the difference alone, `adjusted_p` by Holm's procedure over all scores of the run. `protocol` is the one
+    under which it was measured.
     """
 
     entry: Reported
     metric: Metric
     subject: Subject | None
+    protocol: str = "clean"
     measured: Cell = None
     difference: Quantity | None = None
     p: float | None = None
@@ -64,60 +65,42 @@ class Comparison:
         return self.entry.value, float(self.measured)
 
 
-def compare(results: Results) -> list[Comparison]:
+def compare(results: Results, paper: Results | None = None) -> list[Comparison]:
     """Compare everything the paper reports, in its order, with a run.
 
     Args:
         results: What --results wrote.
+        paper: A run under the paper's protocol. A case whose data or split is another one there stands for a reported
+            value instead of the one of `results`, because the paper's number was made so.
 
     Returns:
         One comparison for every reported value, also where nothing was measured.
     """
-    by_id = {record.id: record for record in results.cases if not record.not_finite}
-    found = [_measured(entry, _subject(entry, results, by_id)) for entry in read_all_reported()]
+    by_id = _finite_by_id(results.cases)
+    apart = _finite_by_id(case for case in paper.cases if case.protocol == paper.protocol) if paper else {}
+    found, runs = [], []
+    for entry in read_all_reported():
+        subject = _subject(entry, {}, apart)
+        runs.append(results if subject is None or paper is None else paper)
+        subject = _subject(entry, results.data, by_id) if subject is None else subject
+        found.append(_measured(entry, subject, runs[-1].protocol))
     places = [place for place, comparison in enumerate(found) if comparison.p is not None]
     adjusted = holm([p for comparison in found if (p := comparison.p) is not None])
     for place, p in zip(places, adjusted, strict=True):
         found[place] = replace(found[place], adjusted_p=p)
-    return [_judged(comparison, results) for comparison in found]
+    judged = [_judged(comparison, run) for comparison, run in zip(found, runs, strict=True)]
+    return judged if paper is None else list(map(_told_of_clean, judged, compare(results)))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for their number (Holm 1979): the k-th smallest of n times n - k + 1, at least those before."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted
+def _told_of_clean(comparison: Comparison, clean: Comparison) -> Comparison:
+    """A comparison under the paper's protocol, whose reason says so where the clean one has the value."""
+    if comparison.protocol == clean.protocol or comparison.verdict == REPRODUCED or clean.verdict != REPRODUCED:
+        return comparison
+    return replace(comparison, reason=f"{comparison.reason}; the clean protocol reproduces it")
 
 
-def difference_of_means(
-    ours: tuple[float, float, int], theirs: tuple[float, float | None], rounding: float
-) -> tuple[Quantity, float]:
-    """Compare a mean over seeds with a reported one, of which only mean and deviation are known.
-
-    The paper does not say of how many runs its deviation is, so it stands for the error of the reported mean as it is:
-    Welch's t with sqrt(reported deviation^2 + s^2 / n), and his degrees of freedom for our part.
-
-    Args:
-        ours: Mean, standard deviation and number of seeds, two at least.
-        theirs: Reported mean and deviation; one below the rounding may be as large as that.
-        rounding: Half of the last printed digit; within it there is no difference.
-
-    Returns:
-        The difference with its 95% interval, and the probability of one as far beyond the rounding.
-    """
-    # SciPy's functions take half a second to import.
-    from scipy.special import stdtr, stdtrit  # noqa: PLC0415
-
-    mean, std, count = ours
-    own = std**2 / count
-    squared = own + max(theirs[1] or 0.0, rounding) ** 2
-    freedom = min(MANY_DEGREES, (count - 1) * (squared / own) ** 2) if own else MANY_DEGREES
-    error, difference = math.sqrt(squared), mean - theirs[0]
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
-    p = 2 * float(stdtr(freedom, -max(0.0, abs(difference) - rounding) / error))
-    return Quantity(difference, interval=(difference - half, difference + half)), p
+def _finite_by_id(records: Iterable[Record]) -> dict[str, Record]:
+    return {record.id: record for record in records if not record.not_finite}
 
 
 def chosen_variant(cases: Sequence[Record]) -> Record | None:
@@ -134,10 +117,10 @@ def cases_of(row: str) -> dict[str, Mapping[str, int]]:
     return {name: seeds for name, seeds in SEEDS.items() if name.startswith(f"{row}.")}
 
 
-def _measured(entry: Reported, subject: Subject | None) -> Comparison:
+def _measured(entry: Reported, subject: Subject | None, protocol: str) -> Comparison:
     layout = BY_NUMBER[entry.table]
     metric = METRICS[layout.beside.get(entry.metric, entry.metric)]
-    comparison = Comparison(entry, metric, subject, None if subject is None else metric.read(subject))
+    comparison = Comparison(entry, metric, subject, protocol, None if subject is None else metric.read(subject))
     if comparison.known is None:
         return comparison
     reported, value = comparison.known
@@ -150,10 +133,10 @@ def _measured(entry: Reported, subject: Subject | None) -> Comparison:
     return replace(comparison, difference=Quantity(value / reported - 1 if metric.kind == SIZE else value - reported))
 
 
-def _subject(entry: Reported, results: Results, by_id: Mapping[str, Record]) -> Subject | None:
+def _subject(entry: Reported, data: Mapping[str, Data], by_id: Mapping[str, Record]) -> Subject | None:
     """What a row of the paper is in a run: a task, a case, the chosen one of several variants, or cases together."""
     if entry.row in TASKS:
-        return results.data.get(entry.row)
+        return data.get(entry.row)
     if entry.row in by_id:
         return by_id[entry.row]
     cases = [by_id[name] for name in cases_of(entry.row) if name in by_id]
@@ -211,20 +194,27 @@ def _why_not_measured(subject: Subject, metric: Metric) -> str:
 
 
 def _score_verdict(comparison: Comparison, protocol: str) -> tuple[str, str]:
-    difference, p, adjusted = comparison.difference, comparison.p, comparison.adjusted_p
-    if difference is None or p is None or adjusted is None:
-        return UNDECIDED, "one seed"
-    spread = max(CLOSE, comparison.entry.std or 0.0) + BY_NUMBER[comparison.entry.table].rounding
+    difference, p, adjusted, record = comparison.difference, comparison.p, comparison.adjusted_p, comparison.subject
+    seeds = len(record.seeds) if isinstance(record, Record) else 0
+    if difference is None or p is None or adjusted is None or not isinstance(record, Record) or seeds < LEAST_SEEDS:
+        return UNDECIDED, "one seed" if seeds <= 1 else f"{seeds} seeds, and {LEAST_SEEDS} at least are needed"
+    spread = allowed_difference(comparison.entry)
     if p >= ALPHA and abs(difference) <= spread:
-        return REPRODUCED, ""
+        known_to = half_width(record.accuracy.std or 0.0, seeds)
+        few = f"the mean of {seeds} seeds is known to within {known_to:.3f}, and {spread:.3f} is needed"
+        return (REPRODUCED, "") if known_to <= spread else (UNDECIDED, few)
     known = next((r for r in read_reasons() if r.concerns(comparison.entry, protocol, difference)), None)
     if known and (adjusted < ALPHA or known.verdict == NOT_REPRODUCIBLE):
         return known.verdict, known.reason
     if adjusted < ALPHA:
         elsewhere = _contradiction(comparison, spread)
         return (NOT_REPRODUCIBLE, elsewhere) if elsewhere else (DIFFERS, _emptied(comparison) or UNKNOWN)
-    seeds = len(comparison.subject.seeds) if isinstance(comparison.subject, Record) else 0
     return UNDECIDED, f"with {seeds} seeds p is {p:.2g}, and {adjusted:.2g} among all scores of this run"
+
+
+def allowed_difference(entry: Reported) -> float:
+    """How far a mean may be from a reported one and be the same: `CLOSE` or its deviation, and the rounding."""
+    return max(CLOSE, entry.std or 0.0) + BY_NUMBER[entry.table].rounding
 
 
 @cache

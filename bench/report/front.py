@@ -59,6 +59,7 @@ class Front:
     versions: str
     run: str
     data: str
+    took: str
     planted: tuple[str, ...]
     date: str | None
     commit: str
@@ -98,10 +99,11 @@ def front(results: Results, snapshots: Path = SNAPSHOTS) -> Front:
         GnnError: The rules or the accepted ratios are damaged.
     """
     return Front(
-        machine=_machine(results.machine),
+        machine=_machines(results),
         versions=", ".join(f"{package} {version}" for package, version in results.versions.items()),
         run=f"protocol {results.protocol}, profile {results.profile}, {_seeds(results.cases)} per case",
         data=", ".join(f"{name} ({data.source})" for name, data in sorted(results.data.items())),
+        took=_took(results),
         planted=tuple(sorted(name for name, data in results.data.items() if data.source == "planted")),
         date=results.date,
         commit=str(results.commit),
@@ -114,6 +116,16 @@ def front(results: Results, snapshots: Path = SNAPSHOTS) -> Front:
     )
 
 
+def _machines(results: Results) -> str:
+    """The machine of the run, or each of several with the shards that it ran."""
+    of_shards: dict[str, list[str]] = {}
+    for shard in results.shards:
+        of_shards.setdefault(_machine(shard["machine"]), []).append(f"{shard['number']}/{shard['of']}")
+    if len(of_shards) < 2:
+        return _machine(results.machine)
+    return "; ".join(f"shards {', '.join(names)}: {machine}" for machine, names in of_shards.items())
+
+
 def _machine(machine: Mapping[str, Any]) -> str:
     gpu = machine.get("gpu")
     facts = [
@@ -124,6 +136,13 @@ def _machine(machine: Mapping[str, Any]) -> str:
         f"class {machine['class']}" if "class" in machine else "",
     ]
     return "; ".join(fact for fact in facts if fact)
+
+
+def _took(results: Results) -> str:
+    """How long the run took, of shards all together, and what of it was measuring; no text in older files."""
+    if not results.wall_s or results.measuring_s is None:
+        return ""
+    return f"{results.wall_s / 60:,.0f} minutes, {results.measuring_s / results.wall_s:.0%} of them measuring"
 
 
 def _seeds(cases: Sequence[Record]) -> str:

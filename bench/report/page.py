@@ -19,6 +19,7 @@ from bench.report.front import RULE, Front, front
 from bench.report.moved import SNAPSHOTS
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import options_of
+from bench.report.publication import Publication, publication
 from bench.report.table import Table
 from fixtures.record import Results
 from fixtures.same_run import results_bytes
@@ -59,6 +60,7 @@ class Page:
     """Everything that a page shows; `compared` and `history` are what other runs were asked for."""
 
     front: Front
+    published: Publication
     options: Sequence[Mapping[str, Any]]
     figures: Sequence[Figure]
     missing: Sequence[Missing]
@@ -92,12 +94,15 @@ class Page:
         front = self.front
         date = f"{front.date.replace('T', ' ')}, commit {front.commit}" if front.date else "not recorded"
         run = front.run + "".join(f"; {test} broke" for test in front.broken)
-        return {"Machine": front.machine, "Run": run, "Data": front.data, "Versions": front.versions, "Date": date}
+        facts = {"Machine": front.machine, "Run": run, "Data": front.data, "Versions": front.versions, "Date": date}
+        return facts | ({"Took": front.took} if front.took else {})
 
     @property
     def all_tables(self) -> list[Table]:
         """Every table that has files of its own."""
-        return [self.front.moved.table, self.front.table, *self.compared, *self.tables]
+        published = self.published
+        first = (self.front.moved.table, self.front.table, published.claims, published.verdicts, published.reasons)
+        return [*first, *self.compared, *self.tables]
 
     @property
     def all_figures(self) -> list[Figure]:
@@ -109,6 +114,7 @@ def page_of(
     results: Results,
     snapshots: Path = SNAPSHOTS,
     *,
+    paper: Results | None = None,
     compared: Sequence[Table] = (),
     history: Sequence[Figure] = (),
 ) -> Page:
@@ -117,6 +123,7 @@ def page_of(
     Args:
         results: What --results wrote.
         snapshots: The folder of accepted values.
+        paper: A run under the paper's protocol, for what the paper reports.
         compared: Tables beside other runs.
         history: Trends over other runs.
 
@@ -126,16 +133,19 @@ def page_of(
     drawn = draw_figures(results)
     return Page(
         front=front(results, snapshots),
+        published=publication(results, paper),
         options=options_of(results),
         figures=[figure for figure in drawn if isinstance(figure, Figure)],
         missing=[figure for figure in drawn if isinstance(figure, Missing)],
-        tables=paper_tables(results),
+        tables=paper_tables(results, paper),
         compared=compared,
         history=history,
     )
 
 
-def files_of(page: Page, document: Mapping[str, Any], *, split: bool = False) -> dict[str, bytes]:
+def files_of(
+    page: Page, document: Mapping[str, Any], *, paper: Mapping[str, Any] | None = None, split: bool = False
+) -> dict[str, bytes]:
     """The files of a page by their path: the page, every table as CSV and Markdown, every figure as SVG and PNG.
 
     What continuous integration takes, and the records that all of it was made from, lie beside them.
@@ -143,11 +153,15 @@ def files_of(page: Page, document: Mapping[str, Any], *, split: bool = False) ->
     Args:
         page: What it shows.
         document: All that is in the results file.
+        paper: The same of the run under the paper's protocol, where there is one.
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
     files |= {"records.json": results_bytes(document, compact=True)} | (split_files() if split else {})
+    files |= {"records-paper.json": results_bytes(paper, compact=True)} if paper else {}
     files |= {name: text.encode() for name, text in ci_files(page.front).items()}
+    # Nobody reads them one by one: the tables of the paper have the same in order.
+    files["tables/every-value.csv"] = page.published.every_value.csv().encode()
     for table in page.all_tables:
         files |= {f"tables/{table.key}.csv": table.csv().encode(), f"tables/{table.key}.md": table.markdown().encode()}
     for figure in page.all_figures:

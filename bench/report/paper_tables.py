@@ -9,41 +9,52 @@ from bench.report.comparison import NOT_MEASURED, NOT_RUN, REPRODUCED, Compariso
 from bench.report.layouts import LAYOUTS, Layout
 from bench.report.lottery import tickets_table
 from bench.report.metrics import COUNT, METRICS, RESOURCE, SCORE, SIZE, Metric
+from bench.report.significance import shown_p
 from bench.report.table import Cell, Quantity, Table
 from fixtures.record import Record, Results
 
 Row = Mapping[str, Comparison]
 # A resource within this share of the dense model's is the same.
 ABOUT_THE_SAME = 0.05
-# Below it a probability is not known so well that its digits say anything.
-SMALL_P = 0.0001
 TIMES_DENSE = "x in brackets: times that of the dense model in the same table"
+# What ends the key of a row that stands beside the judged one, measured under the other protocol.
+BESIDE = " (clean)"
 STYLES = {SCORE: "+.3f", SIZE: "+.1%"}
 
 
-def paper_tables(results: Results) -> list[Table]:
-    """The paper's seventeen tables, every dense model, the lottery tickets where there are some, and all cases."""
+def paper_tables(results: Results, paper: Results | None = None) -> list[Table]:
+    """The paper's seventeen tables, every dense model, the lottery tickets where there are some, and all cases.
+
+    Args:
+        results: What --results wrote.
+        paper: A run under the paper's protocol, for the seventeen tables.
+    """
     finite = [record for record in results.cases if not record.not_finite]
     others = (dense_models_table(results), tickets_table(finite), all_cases_table(results))
-    return [*compared_tables(results), *(table for table in others if table is not None)]
+    return [*compared_tables(results, paper), *(table for table in others if table is not None)]
 
 
-def compared_tables(results: Results, *, rows_not_run: bool = True) -> list[Table]:
+def compared_tables(results: Results, paper: Results | None = None, *, rows_not_run: bool = True) -> list[Table]:
     """The paper's seventeen tables.
 
     Args:
         results: What --results wrote.
+        paper: A run under the paper's protocol; a row that it has stands before that of `results`, and is the one
+            that notes count.
         rows_not_run: Whether rows, and tables, of which nothing was run are there too, each saying why.
 
     Returns:
         The tables in the paper's order, with keys table-1 to table-17.
     """
     rows: dict[str, dict[str, dict[str, Comparison]]] = {}
-    for comparison in compare(results):
+    judged = compare(results, paper)
+    for comparison, clean in zip(judged, compare(results) if paper else judged, strict=True):
         entry = comparison.entry
         if rows_not_run or comparison.subject is not None:
             rows.setdefault(entry.table, {}).setdefault(entry.row, {})[entry.metric] = comparison
-    machine = _where(results)
+        if clean.subject is not None and clean.protocol != comparison.protocol:
+            rows[entry.table].setdefault(f"{entry.row}{BESIDE}", {})[entry.metric] = clean
+    machine = "; ".join(_where(run) for run in (results, paper) if run)
     return [_table(layout, rows[layout.number], machine) for layout in LAYOUTS if layout.number in rows]
 
 
@@ -59,7 +70,7 @@ def _table(layout: Layout, rows: Mapping[str, Row], machine: str) -> Table:
     headers += [metric.header for metric in also]
     styles |= {metric.header: metric.style for metric in also}
     counted = any(metric.kind == COUNT for metric in metrics.values())
-    cells = [_cells(row, metrics, also, rows) for row in rows.values()]
+    cells = [_cells(key, metrics, also, rows) for key in rows]
     if counted:
         headers.append("verdict")
         cells = [[*line, _counts_verdict(row)] for line, row in zip(cells, rows.values(), strict=True)]
@@ -73,10 +84,11 @@ def _parts(metric: Metric) -> Sequence[str]:
     return ("reported", "measured", *judged.get(metric.kind, ()))
 
 
-def _cells(row: Row, metrics: Mapping[str, Metric], also: Sequence[Metric], rows: Mapping[str, Row]) -> list[Cell]:
+def _cells(key: str, metrics: Mapping[str, Metric], also: Sequence[Metric], rows: Mapping[str, Row]) -> list[Cell]:
+    row = rows[key]
     first = next(iter(row.values()))
     subject = first.subject
-    cells: list[Cell] = [_name(first)]
+    cells: list[Cell] = [_name(first, key)]
     for name, metric in metrics.items():
         comparison = row.get(name)
         values = {"reported": None, "measured": None} if comparison is None else _values(comparison, rows)
@@ -86,12 +98,12 @@ def _cells(row: Row, metrics: Mapping[str, Metric], also: Sequence[Metric], rows
     return [*cells, *(None if subject is None else metric.read(subject) for metric in also)]
 
 
-def _name(comparison: Comparison) -> str:
-    """The row's name, and which variant stands for it."""
+def _name(comparison: Comparison, key: str) -> str:
+    """The row's name, which variant stands for it, and the protocol where that is the paper's or both are there."""
     row, subject = comparison.entry.row, comparison.subject
     if isinstance(subject, Record) and subject.id != row:
-        return f"{row} ({subject.id.removeprefix(f'{row}.')})"
-    return row
+        row = f"{row} ({subject.id.removeprefix(f'{row}.')})"
+    return f"{row}, {comparison.protocol}" if key.endswith(BESIDE) or comparison.protocol == "paper" else row
 
 
 def _values(comparison: Comparison, rows: Mapping[str, Row]) -> dict[str, Cell]:
@@ -107,13 +119,9 @@ def _values(comparison: Comparison, rows: Mapping[str, Row]) -> dict[str, Cell]:
         "reported": reported,
         "measured": measured,
         "difference": comparison.difference,
-        "p": _shown_p(comparison.adjusted_p),
+        "p": shown_p(comparison.adjusted_p),
         "verdict": NOT_RUN if comparison.verdict == NOT_RUN else comparison.text,
     }
-
-
-def _shown_p(p: float | None) -> Cell:
-    return f"<{SMALL_P:g}" if p is not None and p < SMALL_P else p
 
 
 def _of_dense(comparison: Comparison, rows: Mapping[str, Row]) -> tuple[float, float] | None:
@@ -122,8 +130,9 @@ def _of_dense(comparison: Comparison, rows: Mapping[str, Row]) -> tuple[float, f
     if comparison.metric.kind != RESOURCE or "." in entry.metric:
         return None
     model = ".".join([*entry.row.split(".")[:2], ""])
-    first = next(row for name, row in rows.items() if name.startswith(model))
-    dense = first.get(entry.metric)
+    # The same row stands there twice where both protocols were run, and each is compared with its own dense model.
+    beside = [row for name, row in rows.items() if name.startswith(model)]
+    dense = next((d for row in beside if (d := row.get(entry.metric)) and d.protocol == comparison.protocol), None)
     is_dense = dense is None or dense is comparison or not dense.entry.row.endswith((".dense", ".dense.ft", ".l2.r0"))
     return None if is_dense or dense is None else dense.known
 
@@ -162,7 +171,8 @@ def _where(results: Results) -> str:
 
 
 def _notes(layout: Layout, rows: Mapping[str, Row]) -> list[str]:
-    comparisons = [comparison for row in rows.values() for comparison in row.values()]
+    judged = {key: row for key, row in rows.items() if not key.endswith(BESIDE)}
+    comparisons = [comparison for row in judged.values() for comparison in row.values()]
     metrics = dict.fromkeys(comparison.metric for comparison in comparisons)
     resources = [metric for metric in metrics if metric.kind == RESOURCE]
     incomparable: dict[str, list[str]] = {}

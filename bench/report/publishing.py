@@ -15,7 +15,7 @@ PACKAGES = ("altair", "jinja2", "PIL", "vl_convert")
 # What tells a folder that may be replaced from one that holds somebody's work: a page, and nothing beside its files.
 PAGE, MARK = "index.html", b'name="generator" content="gnn-compression-bench"'
 FILE = re.compile(
-    r"index\.html|README\.md|summary\.md|comment\.md|records\.json|badge\.json|page\.css|page\.js|vega\.js"
+    r"index\.html|README\.md|summary\.md|comment\.md|records(-paper)?\.json|badge\.json|page\.css|page\.js|vega\.js"
     r"|tables/[^/]+\.(csv|md)|figures/[^/]+\.(svg|png|csv)"
 )
 

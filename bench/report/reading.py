@@ -1,6 +1,6 @@
 """Results files as one run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +38,30 @@ def read_run(paths: Sequence[Path]) -> tuple[dict[str, Any], Results]:
             seen[case] = path
     whole = join([document for document, _ in read.values()]) if others else document
     return whole, msgspec.convert(whole, Results)
+
+
+# Under the other protocol the data of some tasks is another, and machines, rules and gates do not decide a score.
+_MAY_DIFFER = ("protocol", "rules_sha256", "gate", "profile_cases", "of", "tests_sha256", "machine", "data")
+
+
+def read_paper_run(path: Path, clean: Mapping[str, Any]) -> tuple[dict[str, Any], Results]:
+    """Read the run under the paper's protocol that stands beside a clean one.
+
+    Args:
+        path: Its results file.
+        clean: All that is in the results file of the clean run.
+
+    Returns:
+        The same as `read_run`.
+
+    Raises:
+        GnnError: It is no results file, not of the paper's protocol, or of other code, versions, profile or --seeds.
+    """
+    document, results = read_run([path])
+    for protocol, found in (("clean", clean.get("protocol")), ("paper", results.protocol)):
+        if found != protocol:
+            raise GnnError(f"--paper-protocol {path} stands beside a clean run: found is {found}, asked is {protocol}")
+    if differs := difference(clean, document, but_for=_MAY_DIFFER):
+        name, one, two = differs
+        raise GnnError(f"--paper-protocol {path} is of another run: {name} is {one} in the clean one, and {two} there")
+    return document, results

@@ -61,7 +61,7 @@ class Reason:
 
 @cache
 def read_reasons() -> tuple[Reason, ...]:
-    """What is known of scores that differ; each is shown in docs/findings.md, or by the paper's own tables."""
+    """What is known of scores that differ; each follows from the data, the protocol, or the paper's own tables."""
     with REASONS.open(newline="") as file:
         return tuple(Reason(**row) for row in csv.DictReader(file))
 

@@ -1,15 +1,13 @@
-"""The text of a terminal as a picture.
+"""What a run ends with in a terminal, as a picture."""
 
-Run `python -m bench.report.terminal_picture TERMINAL.txt PICTURE.svg` on what a run printed.
-"""
-
-import argparse
 import re
 from html import escape
-from pathlib import Path
 from textwrap import wrap
 
-from gnn.atomic_file import write_atomically
+from bench.matrix import TABLE
+from bench.report.front import verdict_of
+from fixtures.record import Results
+from fixtures.summary import notes, summary_table
 from gnn.errors import GnnError
 
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
@@ -59,18 +57,14 @@ def _drawn(line: str, row: int) -> str:
     return f'<text x="{x:.1f}" y="{y}" textLength="{len(shown) * ADVANCE:.1f}">{text}</text>'
 
 
-def main() -> None:
-    """Draw a text file."""
-    parser = argparse.ArgumentParser(description="Draw what a terminal showed.")
-    parser.add_argument("text", type=Path, help="file with what a run printed")
-    parser.add_argument("picture", type=Path, help="picture to write, such as docs/table.svg")
-    parser.add_argument("--columns", type=int, default=COLUMNS, help=f"wrap longer lines (default: {COLUMNS})")
-    arguments = parser.parse_args()
-    try:
-        write_atomically(arguments.picture, terminal_picture(arguments.text.read_text(), arguments.columns).encode())
-    except (OSError, ValueError) as error:
-        parser.error(f"{arguments.text} cannot be drawn: {error}")
-
-
-if __name__ == "__main__":
-    main()
+def run_text(results: Results) -> str:
+    """What a run ends with in a terminal: its rows of the quick profile, what there is to know, and its verdict."""
+    finite = [record for record in results.cases if not record.not_finite]
+    quick = {row.case.id for row in TABLE if "quick" in row.seeds}
+    rows = [record for record in finite if record.id in quick] or finite
+    if not rows:
+        raise GnnError("the run has no case that could be drawn")
+    left_out = f"{len(rows)} of {len(finite)} cases: those of the quick profile" if len(rows) < len(finite) else ""
+    machine = f"{results.machine.get('cpu', 'an unknown processor')}, profile {results.profile}, {results.date}"
+    lines = [summary_table(rows), *notes(rows), left_out, machine, verdict_of(results)]
+    return "\n".join(line for line in lines if line)

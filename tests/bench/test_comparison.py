@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import t as students_t
 from scipy.stats import ttest_1samp
 
-from bench.report.comparison import Comparison, compare, difference_of_means, holm
+from bench.report.comparison import Comparison, compare
+from bench.report.significance import difference_of_means, holm
 from fixtures.record import Record, Results
 from tests.bench.made_up_records import changed, made_up_record, made_up_results
 from tests.bench.made_up_run import made_up_run
@@ -65,6 +66,13 @@ def test_what_rounding_explains_is_no_difference_however_sure_both_are() -> None
     [
         ("9", scored(SPLINE, 0.893), "reproduced"),
         ("9", scored(SPLINE, 0.893, None, seeds=[0]), "undecided: one seed"),
+        ("9", scored(SPLINE, 0.893, 0.0, seeds=[0, 1]), "undecided: 2 seeds, and 3 at least are needed"),
+        ("9", scored(SPLINE, 0.2, 0.0, seeds=[0, 1]), "undecided: 2 seeds, and 3 at least are needed"),
+        (
+            *("9", scored(SPLINE, 0.893, 0.02)),
+            "undecided: the mean of 4 seeds is known to within 0.032, and 0.025 is needed",
+        ),
+        ("9", scored(SPLINE, 0.893, 0.02, seeds=[*range(10)]), "reproduced"),
         ("9", scored(SPLINE, 0.95), "differs: reason unknown"),
         ("11", scored(SPLINE, 0.893, 0.001), "not reproducible: Table 9 has 0.89 ± 0.01 for the same model"),
         ("9", scored(PRUNED, 0.5, layer_sparsity={"a": 1.0, "b": 0.2}), "differs: nothing is left of a here"),
@@ -73,6 +81,33 @@ def test_what_rounding_explains_is_no_difference_however_sure_both_are() -> None
 )
 def test_a_score_gets_its_verdict(table: str, record: Record, text: str) -> None:
     assert find(made_up_results(record), table, record.id).text == text
+
+
+def test_a_run_under_the_paper_s_protocol_stands_for_what_has_other_data_there() -> None:
+    row = "proteins.hgpsl.dense"
+    clean = made_up_results(scored(row, 0.72), scored(SPLINE, 0.893))
+    same, apart = scored(SPLINE, 0.5), scored(row, 0.83, protocol="paper")
+    paper = made_up_results(same, apart, protocol="paper")
+    found = {(c.entry.table, c.entry.row, c.entry.metric): c for c in compare(clean, paper)}
+    (easy, spline) = (found["4", row, "accuracy"], found["9", SPLINE, "accuracy"])
+    assert (easy.protocol, easy.measured, easy.verdict) == ("paper", 0.83, "reproduced")
+    assert (spline.protocol, spline.measured, spline.verdict) == ("clean", 0.893, "reproduced")
+    # One family: the paper's run counts once, and the clean values that it stands for do not.
+    assert easy.adjusted_p is not None
+    assert sum(c.p is not None for c in found.values()) == sum(c.p is not None for c in compare(clean))
+
+
+def test_a_value_that_only_the_clean_protocol_has_differs_and_says_so() -> None:
+    row = "cora-link.ness.dense"
+    clean, paper = (
+        made_up_results(scored(row, mean, protocol=protocol), protocol=protocol)
+        for protocol, mean in (("clean", 0.94), ("paper", 0.99))
+    )
+    (found,) = [c for c in compare(clean, paper) if (c.entry.table, c.entry.row, c.metric.kind) == ("2", row, "score")]
+    assert found.text == (
+        "differs: messages pass over held-out edges in this protocol; the clean protocol reproduces it"
+    )
+    assert find(clean, "2", row).text == "reproduced"
 
 
 def test_a_score_of_the_easy_split_is_not_reproducible_and_one_above_it_is_not_explained_by_it() -> None:

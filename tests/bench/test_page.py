@@ -38,7 +38,13 @@ def test_names_that_hold_markup_are_texts_and_every_link_leads_to_a_file(tmp_pat
     run = made_up_results(red, hostile, machine={"cpu": MARKUP}, profile=MARKUP)
     source = written(tmp_path, run)
     page = tmp_path / "new" / "page"
-    assert main([str(source), "-o", str(page)]) == 1
+    under_paper = written(tmp_path, made_up_results(DENSE, protocol="paper", profile=MARKUP), "paper.json")
+    picture = tmp_path / "table.svg"
+    options = ["--paper-protocol", str(under_paper), "--picture", str(picture)]
+    assert main([str(source), "-o", str(page), *options]) == 1
+    assert (page / "records-paper.json").is_file()
+    assert "RED" in picture.read_text()
+    assert MARKUP not in picture.read_text()
     index = (page / "index.html").read_text()
     assert MARKUP not in index
     assert index.count("</script>") == index.count("<script")

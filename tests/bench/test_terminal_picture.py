@@ -1,14 +1,12 @@
 """The text of a terminal as SVG."""
 
-import runpy
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 
-from bench.report.terminal_picture import ADVANCE, MARGIN, main, terminal_picture
+from bench.report.terminal_picture import ADVANCE, MARGIN, run_text, terminal_picture
 from gnn.errors import GnnError
+from tests.bench.made_up_records import made_up_record, made_up_results
 
 TABLE = "case  x < 1 & y\n\n  \x1b[31mred\x1b[0m   fail\n"
 
@@ -38,22 +36,18 @@ def test_long_lines_are_wrapped_so_that_the_picture_stays_readable() -> None:
     assert all(float(line.attrib["textLength"]) <= 10 * ADVANCE for line in drawn)
 
 
-def test_the_command_draws_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text, picture = tmp_path / "terminal.txt", tmp_path / "table.svg"
-    text.write_text(TABLE)
-    monkeypatch.setattr(sys, "argv", ["terminal_picture", str(text), str(picture)])
-    monkeypatch.delitem(sys.modules, "bench.report.terminal_picture")
-    runpy.run_module("bench.report.terminal_picture", run_name="__main__")
-    assert picture.read_text() == terminal_picture(TABLE)
+def test_a_run_is_drawn_by_the_cases_of_the_quick_profile_and_its_verdict() -> None:
+    quick, other = (made_up_record(f"cora-node.spline.{method}") for method in ("dense", "global.s0.5"))
+    text = run_text(made_up_results(quick, other))
+    assert "\ndense " in text
+    assert "global.s0.5" not in text
+    assert "1 of 2 cases: those of the quick profile" in text
+    assert text.splitlines()[-1].startswith("GREEN under --gate enforce: 2 cases")
+    assert "global.s0.5" in run_text(made_up_results(other))
 
 
-def test_nothing_to_draw_is_said_in_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_to_draw_is_said_in_one_sentence() -> None:
     with pytest.raises(GnnError, match="no text"):
         terminal_picture(" \n\n")
-    monkeypatch.setattr(sys, "argv", ["terminal_picture", str(tmp_path / "none.txt"), str(tmp_path / "table.svg")])
-    with pytest.raises(SystemExit):
-        main()
-    assert "none.txt cannot be drawn" in capsys.readouterr().err
-    assert not (tmp_path / "table.svg").exists()
+    with pytest.raises(GnnError, match="no case"):
+        run_text(made_up_results())

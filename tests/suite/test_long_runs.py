@@ -104,7 +104,7 @@ def test_a_run_in_parts_gives_the_records_of_one_run(tmp_path: Path, monkeypatch
     assert merge(["2.json", "1.json", "-o", "merged.json"]) == 0
     one_run, merged = runs.document("whole.json"), runs.document("merged.json")
     assert repeated(merged) == repeated(one_run)
-    assert [*merged] == [*one_run]
+    assert [name for name in merged if name != "shards"] == [*one_run]
     assert (merged["exit_status"], merged["judged_cases"], len(merged["cases"])) == (1, 6, 6)
     assert merged["failed"] == ["test_net.py::test_net[other.net.global.s0.9]"]
 
