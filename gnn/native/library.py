@@ -52,10 +52,13 @@ SIGNATURES = {
     "copy_rows": "ppnnpn",
     "observe": "pnnpiffpp",
     "beyond": "pnnpfipp",
+    "learn_grids": "pnnpppipppp",
+    "nearest_level": "pnnppnp",
 }
 WITH_RESULT = (
     *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),
     *("integer_group", "compute_rows", "copy_rows"),
+    *("learn_grids", "nearest_level"),
 )
 RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), **dict.fromkeys(("learn_edges", "beyond"), ctypes.c_int64)}
 

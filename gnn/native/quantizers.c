@@ -7,11 +7,14 @@
 #define MAGNITUDE 0x7fffffff
 /* The nearest whole number, halves to the even one; zeros keep their sign. */
 #if LANES == 16 && defined(__AVX512F__)
+#define NEAREST_BELOW(x) ((vector)_mm512_roundscale_ps((__m512)(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC))
 #define NEAREST(x) ((vector)_mm512_roundscale_ps((__m512)(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
 #elif LANES == 8 && defined(__AVX2__)
+#define NEAREST_BELOW(x) ((vector)_mm256_round_ps((__m256)(x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC))
 #define NEAREST(x) ((vector)_mm256_round_ps((__m256)(x), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))
 #define ANY(condition) _mm256_movemask_ps((__m256)(condition))
 #else
+#define NEAREST_BELOW(x) nearest_below(x)
 #define NEAREST(x) nearest(x)
 #endif
 
@@ -23,6 +26,12 @@
 static inline __attribute__((unused)) vector nearest(vector x) {
     const vector size = (vector)((whole)x & MAGNITUDE), moved = size + 8388608.0f - 8388608.0f;
     return chosen(size < 8388608.0f, (vector)((whole)moved | ((whole)x & ~MAGNITUDE)), x);
+}
+
+/* Of numbers that are not negative. */
+static inline __attribute__((unused)) vector nearest_below(vector x) {
+    const vector whole_number = nearest(x);
+    return whole_number - chosen(whole_number > x, spread(1.0f), spread(0.0f));
 }
 
 static inline vector some(const float *from, int64_t count) {
@@ -172,4 +181,93 @@ int64_t beyond(const float *x, int64_t rows, int64_t width, const int64_t *repea
                 }
         }
     return found;
+}
+
+static inline vector sign_of(vector x) {
+    const vector zero = {0};
+    return __builtin_convertvector((x < zero) - (x > zero), vector);
+}
+
+static inline vector magnitude_of(vector x) { return (vector)((whole)x & MAGNITUDE); }
+
+static inline vector take(const float *from, int64_t count) { return count == LANES ? load(from) : some(from, count); }
+
+static inline void give(float *to, vector value, int64_t count) {
+    if (count == LANES)
+        store(to, value);
+    else
+        memcpy(to, &value, count * sizeof(float));
+}
+
+enum written { QUANTIZED, ERRORS, WEIGHTED };
+
+static inline __attribute__((always_inline)) int learn_as(
+    const enum written written, const int by_column, const float *x, int64_t rows, int64_t width, const float *scale,
+    const float *largest, const float *positive, float *quantized, float *error, float *outside, float *of_outside) {
+    whole wrong = {0};
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t from = 0; from < width; from += LANES) {
+            const int64_t count = width - from < LANES ? width - from : LANES, at = row * width + from;
+#define OF_GRID(part) (by_column ? take(part + from, count) : spread(part[row]))
+            const vector value = take(x + at, count), unit = OF_GRID(scale), limit = unit * OF_GRID(largest);
+            const vector clipped = LESSER(GREATER(value, -limit), limit), steps = clipped / unit;
+            const vector codes = NEAREST_BELOW(magnitude_of(steps) + 0.5f) * sign_of(steps), out = codes * unit;
+            give(quantized + at, out, count);
+            if (written == QUANTIZED)
+                continue;
+            const vector kept = positive ? OF_GRID(positive) : spread(1.0f);
+            const vector beside = (codes - steps) * kept, side = sign_of(value - clipped * kept);
+            const vector weight = written == WEIGHTED ? sign_of(out - value) : spread(1.0f);
+            wrong |= (value - value) != 0.0f;
+            give(error + at, weight * beside, count);
+            give(outside + at, side, count);
+            if (written == WEIGHTED)
+                give(of_outside + at, weight * side, count);
+        }
+    return !sum_of(wrong);
+}
+
+/* Numbers [rows, width] on grids by row, or by column, with what gradients need: rounding errors in steps, and on which side
+   of its range a number is. Both are 0 and outside where `positive` is 0, if it is given. With `of_outside` they are
+   weighted by the sign of the error; without an `error` they are left out. Returns whether all numbers are finite. */
+int learn_grids(const float *x, int64_t rows, int64_t width, const float *scale, const float *largest, const float *positive,
+                int by_column, float *quantized, float *error, float *outside, float *of_outside) {
+#define AS(written, by_column)                                                                                         \
+    learn_as(written, by_column, x, rows, width, scale, largest, positive, quantized, error, outside, of_outside)
+    if (by_column)
+        return of_outside ? AS(WEIGHTED, 1) : error ? AS(ERRORS, 1) : AS(QUANTIZED, 1);
+    return of_outside ? AS(WEIGHTED, 0) : error ? AS(ERRORS, 0) : AS(QUANTIZED, 0);
+}
+
+/* The `group` [rows] whose level is nearest to the largest magnitude of each of the rows [rows, width], of equals the first,
+   which `first` [groups] has for the levels in their order; 0 where a number or a level is not finite. */
+int nearest_level(const float *x, int64_t rows, int64_t width, const float *level, const int64_t *first, int64_t groups,
+                  int64_t *group) {
+    const float infinite = __builtin_inff();
+    if (!(level[groups - 1] < infinite))
+        return 0;
+    for (int64_t row = 0; row < rows; row++) {
+        vector most = {0};
+        whole wrong = {0};
+        float size = 0;
+        for (int64_t at = 0; at < width; at += LANES) {
+            const vector value = magnitude_of(take(x + row * width + at, width - at < LANES ? width - at : LANES));
+            most = GREATER(most, value), wrong |= ~(value < infinite);
+        }
+        for (int lane = 0; lane < LANES; lane++)
+            size = most[lane] > size ? most[lane] : size;
+        if (ANY(wrong))
+            return 0;
+        int64_t above = 0;
+        for (int64_t count = groups; count > 0;) {
+            const int64_t half = count / 2, less = level[above + half] < size;
+            above = less ? above + half + 1 : above;
+            count = less ? count - half - 1 : half;
+        }
+        above = above < groups ? above : groups - 1;
+        const int64_t below = above ? above - 1 : 0;
+        const float up = (size - level[above]) * (size - level[above]), down = (size - level[below]) * (size - level[below]);
+        group[row] = down < up || (down == up && first[below] < first[above]) ? first[below] : first[above];
+    }
+    return 1;
 }

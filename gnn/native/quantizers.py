@@ -21,15 +21,16 @@ _Ends, _Counts = ctypes.c_float * 2, ctypes.c_int64 * 3
 
 
 def takes(*tensors: Tensor) -> bool:
-    """Whether there are kernels for these, which have to be plain FP32, one number after the other in memory."""
+    """Whether there are kernels for these, which have to be plain FP32, one number after the other in memory.
+
+    Nobody may want their gradients.
+    """
     if not usable():
         return False
     for tensor in tensors:
-        if not (
-            type(tensor) in _TYPES and tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous()
-        ):
+        if not (type(tensor) in _TYPES and tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous()):
             return False
-    return True
+    return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
 
 
 @lru_cache
@@ -66,7 +67,7 @@ class Observed(NamedTuple):
     highest: float
     below: int
     above: int
-    count: int
+    total: int
 
 
 def observe(values: Tensor, repeats: Tensor | None, known: tuple[float, float] | None = None) -> Observed:
@@ -98,6 +99,65 @@ def _copy_rows(values: Tensor, out: Tensor, chosen: Tensor) -> None:
     width = values.numel() // max(1, rows)
     if not kernels().copy_rows(values.data_ptr(), out.data_ptr(), rows, width, chosen.data_ptr(), len(chosen)):
         raise IndexError(f"a row to keep is not among the {rows} that there are")
+
+
+class Learned(NamedTuple):
+    """Numbers on grids of their own; their errors and sides of the range, which may be weighted; if all are finite."""
+
+    quantized: Tensor
+    error: Tensor
+    outside: Tensor
+    of_outside: Tensor
+    finite: bool
+
+
+def learned(
+    x: Tensor, scale: Tensor, largest: Tensor, positive: Tensor | None = None, *, weighted: bool = False
+) -> Learned | None:
+    """What `RowGrid` makes of x [rows, entries] whose rows or columns lie in memory, with grids by row; else None.
+
+    Where it is weighted, errors are multiplied with their signs, and sides once more with them.
+    """
+    of_rows = (scale, largest) if positive is None else (scale, largest, positive)
+    if not (lying := _lying(x, *of_rows)):
+        return None
+    found = [torch.empty_like(x) for _ in range(4 if weighted else 3)]
+    places = [tensor.data_ptr() for tensor in found] if weighted else [*(part.data_ptr() for part in found), None]
+    finite = kernels().learn_grids(*lying, *places)
+    return Learned(found[0], found[1], found[2], found[-1], bool(finite))
+
+
+def on_grids(x: Tensor, scale: Tensor, largest: Tensor) -> Tensor | None:
+    """The same without what gradients need."""
+    if not (lying := _lying(x, scale, largest)):
+        return None
+    out = torch.empty_like(x)
+    kernels().learn_grids(*lying, out.data_ptr(), None, None, None)
+    return out
+
+
+def _lying(x: Tensor, *of_rows: Tensor) -> tuple[object, ...]:
+    """Where numbers and the grids of their rows lie, and whether by column; () where there is no kernel for them."""
+    if x.dim() != 2 or any(len(part) != len(x) for part in of_rows):
+        return ()
+    by_column = not x.is_contiguous()
+    lying = x.t() if by_column else x
+    if not takes(lying, *of_rows):
+        return ()
+    grids = [part.data_ptr() for part in of_rows]
+    return lying.data_ptr(), *lying.shape, *grids, *([None] * (3 - len(grids))), by_column
+
+
+def nearest_level(x: Tensor, level: Tensor, first: Tensor) -> Tensor | None:
+    """Which of the levels [groups], in order, is nearest to the largest magnitude of each row of x [rows, channels].
+
+    `first` [groups] int64 names them. None where there is no kernel, or something is not finite.
+    """
+    if not takes(x, level) or not len(level):
+        return None
+    group = torch.empty(len(x), dtype=torch.int64)
+    places = level.data_ptr(), first.data_ptr(), len(level), group.data_ptr()
+    return group if kernels().nearest_level(x.data_ptr(), *x.shape, *places) else None
 
 
 def _rounds_as_torch() -> bool:

@@ -80,17 +80,17 @@ class RangeTracking:
             finite = -math.inf < seen.lowest <= seen.highest < math.inf
             return (seen.lowest + 0.0, seen.highest + 0.0) if finite else None
         seen = quantizers.observe(values, repeats, known)
-        if not max(-seen.lowest, seen.highest) * values.numel() < LARGEST_SUM or not seen.count:
+        finite = max(-seen.lowest, seen.highest) * values.numel() < LARGEST_SUM
+        if not finite or not seen.total or max(seen.below, seen.above) * FEW > values.numel():
             return None
-        ends = zip(known, (seen.below, seen.above), ranks(seen.count, self.percentile), (np.less, np.greater), strict=True)
-        if max(seen.below, seen.above) * FEW > values.numel():
-            return None
-        low, high = (
-            end
-            if count < rank
-            else select(*quantizers.beyond(values, repeats, end, above=beyond is np.greater, most=count), rank, beyond)
-            for end, count, rank, beyond in ends
-        )
+        below, above = ranks(seen.total, self.percentile)
+        low, high = known
+        if seen.below >= below:
+            found = quantizers.beyond(values, repeats, low, above=False, most=seen.below)
+            low = select(*found, below, np.less)
+        if seen.above >= above:
+            found = quantizers.beyond(values, repeats, high, above=True, most=seen.above)
+            high = select(*found, above, np.greater)
         return low + 0.0, high + 0.0
 
 
