@@ -47,12 +47,20 @@ SIGNATURES = {
     "learn_edges": "pppnpnpffpppn",
     "integer_group": "",
     "compute_rows": "pnn",
+    "fake_quantize": "ppnfffff",
+    "clip_gradient": "pppnff",
+    "copy_rows": "ppnnpn",
+    "observe": "pnnpiffpp",
+    "beyond": "pnnpfipp",
+    "learn_grids": "pnnpppipppp",
+    "nearest_level": "pnnppnp",
 }
 WITH_RESULT = (
     *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),
-    *("integer_group", "compute_rows"),
+    *("integer_group", "compute_rows", "copy_rows"),
+    *("learn_grids", "nearest_level"),
 )
-RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), "learn_edges": ctypes.c_int64}
+RESULTS = {**dict.fromkeys(WITH_RESULT, ctypes.c_int), **dict.fromkeys(("learn_edges", "beyond"), ctypes.c_int64)}
 
 
 def wanted() -> str:

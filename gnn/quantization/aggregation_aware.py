@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gnn.errors import SettingError
+from gnn.native import quantizers
 
 # Nodes of at least 5 out-edges search in groups 0 to 9, of 2 to 4 in groups 10 to 99, the others in the rest.
 DEGREE_BOUNDS = (5, 2)
@@ -28,8 +29,8 @@ def quantize_channels(x: Tensor, step_size: Tensor, bit_width: Tensor, *, local_
     Shapes: x [channels, entries], step_size and bit_width [channels, 1] -> [channels, entries].
     Raises SettingError when x holds NaN or infinite values.
     """
-    require_finite(x)
     if not torch.is_grad_enabled():
+        require_finite(x)
         return RowGrid.of(step_size, bit_width).quantize(x)
     return _ChannelQuantization.apply(x, step_size, bit_width, local_gradient)  # pyright: ignore[reportReturnType]
 
@@ -56,7 +57,10 @@ def nearest_group(x: Tensor, step_size: Tensor, bit_width: Tensor) -> Tensor:
     Shapes: x [nodes, channels], step_size and bit_width [groups, 1] -> [nodes] int64.
     Raises SettingError when x holds NaN or infinite values.
     """
-    return _nearest(_largest_magnitudes(x), _search_levels(step_size, bit_width))
+    levels = _search_levels(step_size, bit_width)
+    ordered, names = _ordered(levels)
+    found = quantizers.nearest_level(x.detach(), ordered, names)
+    return _nearest(_largest_magnitudes(x), levels) if found is None else found
 
 
 def groups_by_degree(out_degree: Tensor, x: Tensor, step_size: Tensor, bit_width: Tensor) -> Tensor:
@@ -109,10 +113,15 @@ def _search_levels(step_size: Tensor, bit_width: Tensor) -> Tensor:
     return (torch.exp2(rounded_bits(bit_width) - 1) * step_size.detach().abs())[:, 0]
 
 
+def _ordered(levels: Tensor) -> tuple[Tensor, Tensor]:
+    """The levels in order, and which of all it is, of equals the first."""
+    ordered, order = levels.sort(stable=True)
+    return ordered, order[torch.searchsorted(ordered, ordered)]
+
+
 def _nearest(magnitude: Tensor, levels: Tensor) -> Tensor:
     """The level with the least squared distance, the first of equals; magnitude [nodes], levels [groups] -> [nodes]."""
-    ordered, order = levels.sort(stable=True)
-    first_of_equals = order[torch.searchsorted(ordered, ordered)]
+    ordered, first_of_equals = _ordered(levels)
     above = torch.searchsorted(ordered, magnitude).clamp_(max=len(levels) - 1)
     below = (above - 1).clamp_(min=0)
     distance_above = (magnitude - ordered.index_select(0, above)).square_()
@@ -152,16 +161,36 @@ class RowGrid:
 
     def quantize(self, x: Tensor) -> Tensor:
         """The nearest values, [rows, entries]."""
-        return self.round(x)[0].mul_(self.scale)
+        found = quantizers.on_grids(x, self.scale, self.largest)
+        return self.round(x)[0].mul_(self.scale) if found is None else found
 
-    def step_gradient(self, weight: Tensor, error: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over every row, [rows, 1]: weight * r for the step size, and weight * sign(x) outside the range."""
-        outside_sum = (weight * outside).sum(1, keepdim=True)
-        return (weight * error).sum(1, keepdim=True) + self.largest * outside_sum, outside_sum
+    def learn(self, x: Tensor, positive: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The nearest values, the errors in steps, and the signs outside the range; all [rows, entries].
+
+        A row of which `positive` [rows, 1] says 0 has no errors and is outside everywhere.
+        """
+        codes, clipped, steps = self.round(x)
+        error = torch.sub(codes, steps, out=steps)
+        if positive is not None:
+            error, clipped = error.mul_(positive), clipped.mul_(positive)
+        outside = torch.sub(x, clipped, out=clipped).sign_()
+        return codes.mul_(self.scale), error, outside
+
+    def step_gradient(self, error: Tensor, outside: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Sums over every row, [rows, 1]: weight * r for the step size, and weight * sign(x) outside the range.
+
+        Without a weight they are weighted already.
+        """
+        outside_sum = _row_sums(outside, weight)
+        return _row_sums(error, weight) + self.largest * outside_sum, outside_sum
 
     def bit_gradient(self, outside_sum: Tensor) -> Tensor:
         """The gradient of bit widths, [rows, 1], from the sums outside the range."""
         return outside_sum * (self.largest + 1) * self.scale * math.log(2)
+
+
+def _row_sums(values: Tensor, weight: Tensor | None) -> Tensor:
+    return (values if weight is None else weight * values).sum(1, keepdim=True)
 
 
 def quantize_found_nodes(x: Tensor, step_size: Tensor, bit_width: Tensor, group: Tensor) -> Tensor:
@@ -177,19 +206,20 @@ class _NodeQuantization(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step_size: Tensor, bit_width: Tensor, group: Tensor) -> Tensor:  # noqa: ANN401
         grid = RowGrid.of(step_size, bit_width).of_groups(group)
-        codes, clipped, steps = grid.round(x)
-        error = torch.sub(codes, steps, out=steps)
-        outside = torch.sub(x, clipped, out=clipped).sign_()
+        found = quantizers.learned(x, grid.scale, grid.largest)
+        quantized, error, outside = grid.learn(x) if found is None else found[:3]
         ctx.save_for_backward(error, outside, group)
         ctx.grid, ctx.shape = grid, step_size.shape
-        return codes.mul_(grid.scale)
+        return quantized
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
         error, outside, group = ctx.saved_tensors
-        of_step, outside_sum = ctx.grid.step_gradient(gradients[0], error, outside)
-        of_bit, zeros = ctx.grid.bit_gradient(outside_sum), of_step.new_zeros(ctx.shape)
-        return gradients[0], zeros.index_add(0, group, of_step), zeros.index_add(0, group, of_bit), None
+        of_step, outside_sum = ctx.grid.step_gradient(error, outside, gradients[0])
+        of_bit, zeros = ctx.grid.bit_gradient(outside_sum), of_step.new_zeros(ctx.shape[0])
+        # A tensor of two dimensions would be added to by one call for each of its rows.
+        sums = (zeros.index_add(0, group, of_row[:, 0]).view(ctx.shape) for of_row in (of_step, of_bit))
+        return gradients[0], *sums, None
 
 
 class _ChannelQuantization(torch.autograd.Function):
@@ -198,13 +228,20 @@ class _ChannelQuantization(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step_size: Tensor, bit_width: Tensor, local_gradient: bool) -> Tensor:  # noqa: ANN401
         grid, positive = RowGrid.of(step_size, bit_width), (step_size >= 0).to(x.dtype)
-        codes, clipped, steps = grid.round(x)
-        error = torch.sub(codes, steps, out=steps).mul_(positive)
-        outside = torch.sub(x, clipped.mul_(positive), out=clipped).sign_()
-        quantized = codes.mul_(grid.scale)
+        found = quantizers.learned(x, grid.scale, grid.largest, positive, weighted=local_gradient)
+        if found is None or not found.finite:
+            require_finite(x)
+        if found is not None:
+            quantized, error, outside, of_outside, _ = found
+        else:
+            quantized, error, outside = grid.learn(x, positive)
+            of_outside = outside
+            if local_gradient:
+                side = (quantized - x).sign_()
+                error, of_outside = side * error, side * outside
         if local_gradient:
             # The gradient of the step size needs no more than this, so the errors are not kept.
-            error = grid.step_gradient((quantized - x).sign_(), error, outside)[0] / x.shape[1]
+            error = grid.step_gradient(error, of_outside)[0] / x.shape[1]
         ctx.save_for_backward(error, outside)
         ctx.grid, ctx.local = grid, local_gradient
         return quantized
@@ -213,8 +250,8 @@ class _ChannelQuantization(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # noqa: ANN401
         error, outside = ctx.saved_tensors
         if ctx.local:
-            of_step, outside_sum = error, (gradients[0] * outside).sum(1, keepdim=True)
+            of_step, outside_sum = error, _row_sums(outside, gradients[0])
         else:
-            of_step, outside_sum = ctx.grid.step_gradient(gradients[0], error, outside)
+            of_step, outside_sum = ctx.grid.step_gradient(error, outside, gradients[0])
         # With 1 bit the authors' code takes the sign of the clipped value, which is zero.
         return gradients[0], of_step, ctx.grid.bit_gradient(outside_sum) * (ctx.grid.largest > 0), None

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gnn.errors import SettingError
+from gnn.native import quantizers
 
 Gradient = Literal["straight-through", "gradient-clipping"]
 
@@ -133,9 +134,12 @@ class _FakeQuantize(torch.autograd.Function):
     ) -> Tensor:
         if rectify:
             grid = grid.nonnegative
-        out = grid.values(grid.codes(values))
-        if kept_rows is not None:
-            out.index_copy_(0, kept_rows, values.index_select(0, kept_rows))
+        if quantizers.takes(values):
+            out = quantizers.fake_quantized(values, grid, kept_rows)
+        else:
+            out = grid.values(grid.codes(values))
+            if kept_rows is not None:
+                out.index_copy_(0, kept_rows, values.index_select(0, kept_rows))
         ctx.kept_rows = kept_rows
         ctx.ends = grid.ends if gradient == "gradient-clipping" else (0.0, np.inf) if rectify else None
         if ctx.ends is not None:
@@ -144,11 +148,14 @@ class _FakeQuantize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:  # noqa: ANN401
-        gradient = gradients[0]
-        if ctx.ends is not None:
-            (out,) = ctx.saved_tensors
-            # It zeroes what is at the ends, too, in a tenth of the time that a mask takes.
-            gradient = torch.ops.aten.hardtanh_backward(gradient, out, *ctx.ends)
-            if ctx.kept_rows is not None:
-                gradient.index_copy_(0, ctx.kept_rows, gradients[0].index_select(0, ctx.kept_rows))
-        return gradient, None, None, None, None
+        gradient, kept_rows = gradients[0], ctx.kept_rows
+        if ctx.ends is None:
+            return gradient, None, None, None, None
+        (out,) = ctx.saved_tensors
+        if quantizers.takes(gradient, out):
+            return quantizers.clipped_gradient(gradient, out, ctx.ends, kept_rows), None, None, None, None
+        # It zeroes what is at the ends, too, in a tenth of the time that a mask takes.
+        clipped = torch.ops.aten.hardtanh_backward(gradient, out, *ctx.ends)
+        if kept_rows is not None:
+            clipped.index_copy_(0, kept_rows, gradient.index_select(0, kept_rows))
+        return clipped, None, None, None, None

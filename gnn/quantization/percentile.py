@@ -8,6 +8,14 @@ import numpy as np
 SAMPLE_SIZE = 4096
 # The sample's share of small values is not exactly that of all, so the pivot is taken somewhat further in.
 PIVOT_MARGIN, PIVOT_EXTRA = 1.5, 8
+# Fewer than one of so many values are ordered as they are.
+FEW = 8
+
+
+def ranks(count: int, share: float) -> tuple[int, int]:
+    """The ranks of the two percentiles of so many values, counted from the lower and from the upper end."""
+    # The k-th smallest is the (n - k + 1)-th largest.
+    return max(1, int(count * share)), count - max(1, int(count * (1 - share))) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,36 +43,32 @@ class CountedValues:
 
         Source: Degree-Quant, dq/quantization.py, IntegerQuantizer (two torch.kthvalue).
         """
-        below, above = max(1, int(self.count * share)), max(1, int(self.count * (1 - share)))
+        below, above = ranks(self.count, share)
         low, high = known or (None, None)
-        # The k-th smallest is the (n - k + 1)-th largest.
-        return self._ranked(np.less, below, low), self._ranked(np.greater, self.count - above + 1, high)
+        return self._ranked(np.less, below, low), self._ranked(np.greater, above, high)
 
     def _ranked(self, beyond: np.ufunc, rank: int, known: float | None) -> float:
         """The value of a rank counted from the lower end (`beyond` is np.less) or the upper one (np.greater).
 
         It is fast for a rank that is small beside the number of values.
         """
-        if known is not None and self._few(beyond(self.flat, known), rank):
-            return known
+        if known is not None:
+            chosen = np.flatnonzero(beyond(self.flat, known))
+            if self._weight(chosen) < rank:
+                return known
+            if chosen.size * FEW < self.flat.size:
+                return select(self.flat[chosen], self._weights(chosen), rank, beyond)
         stride = self.flat.size // SAMPLE_SIZE
         place = int(PIVOT_MARGIN * rank / self.count * SAMPLE_SIZE) + PIVOT_EXTRA
         if stride >= 2 and place < SAMPLE_SIZE:
-            pivot = _select(self.flat[::stride], place, None, beyond)
+            pivot = select(self.flat[::stride], None, place, beyond)
             chosen = np.flatnonzero(beyond(self.flat, pivot))
             found = self._weight(chosen)
             if found >= rank:
-                return _select(self.flat[chosen], rank, self._weights(chosen), beyond)
+                return select(self.flat[chosen], self._weights(chosen), rank, beyond)
             if found + self._weight(np.flatnonzero(self.flat == pivot)) >= rank:
                 return float(pivot)
-        return _select(self.flat, rank, self._weights(np.arange(self.flat.size)), beyond)
-
-    def _few(self, chosen: np.ndarray, rank: int) -> bool:
-        """Whether the chosen values count fewer than `rank` times."""
-        count = int(np.count_nonzero(chosen))
-        if count == 0 or self.repeats is None:
-            return count < rank
-        return self._weight(np.flatnonzero(chosen)) < rank
+        return select(self.flat, self._weights(np.arange(self.flat.size)), rank, beyond)
 
     def _weight(self, positions: np.ndarray) -> int:
         return positions.size if self.repeats is None else int(self.repeats[positions // self.width].sum())
@@ -73,7 +77,7 @@ class CountedValues:
         return None if self.repeats is None else self.repeats[positions // self.width]
 
 
-def _select(values: np.ndarray, rank: int, weights: np.ndarray | None, beyond: np.ufunc) -> float:
+def select(values: np.ndarray, weights: np.ndarray | None, rank: int, beyond: np.ufunc) -> float:
     """The value of a rank counted from one end, of values that count `weights` times each."""
     if weights is None:
         place = rank - 1 if beyond is np.less else values.size - rank

@@ -16,7 +16,7 @@ from gnn.quantization.fake_quantize import (
     require_bit_width,
     require_gradient,
 )
-from gnn.quantization.value_range import RangeTracking
+from gnn.quantization.value_range import Range, RangeTracking
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,22 @@ class TensorQuantizer(nn.Module):
     @property
     def seen(self) -> bool:
         """Whether there is a range yet."""
-        return bool(self.minimum <= self.maximum)
+        minimum, maximum = self.tracked
+        return minimum <= maximum
+
+    @property
+    def tracked(self) -> Range:
+        """The tracked range."""
+        return float(self.minimum), float(self.maximum)
 
     @property
     def grid(self) -> Grid:
         """The grid over the tracked range."""
-        minimum, maximum = float(self.minimum), float(self.maximum)
-        signed = minimum < 0 if self.settings.signed is None else self.settings.signed
-        return Grid.of_range(minimum, maximum, self.bit_width, signed=signed)
+        return self._grid(self.tracked)
+
+    def _grid(self, tracked: Range) -> Grid:
+        signed = tracked[0] < 0 if self.settings.signed is None else self.settings.signed
+        return Grid.of_range(*tracked, self.bit_width, signed=signed)
 
     def forward(self, values: Tensor, repeats: Tensor | None = None, *, node_of_row: Tensor | None = None) -> Tensor:
         """Values [rows, ...] on the grid; row i counts `repeats`[i] times where a range of percentiles is tracked.
@@ -93,11 +101,11 @@ class TensorQuantizer(nn.Module):
                 return values
             return fake_quantize(values, self.grid, self.settings.gradient, rectify=self.rectifies)
         kept = None if self.protection is None else self.protection.rows(len(values), node_of_row)
-        self._track(values.detach(), repeats, kept)
-        if not self.seen:
+        tracked = self._track(values.detach(), repeats, kept)
+        if not tracked[0] <= tracked[1]:
             # A batch without rows, or with protected ones alone, has no range.
             return values.relu() if self.rectifies else values
-        return fake_quantize(values, self.grid, self.settings.gradient, kept, rectify=self.rectifies)
+        return fake_quantize(values, self._grid(tracked), self.settings.gradient, kept, rectify=self.rectifies)
 
     def codes(self, values: Tensor) -> Codes:
         """The codes of values that are quantized by integers from here on."""
@@ -107,14 +115,17 @@ class TensorQuantizer(nn.Module):
         unsigned = grid.lowest == 0 and self.bit_width == MOST_BITS
         return Codes(grid.codes(values), values.new_tensor(grid.scale), int(grid.zero_point), unsigned)
 
-    def _track(self, values: Tensor, repeats: Tensor | None, kept: Tensor | None) -> None:
+    def _track(self, values: Tensor, repeats: Tensor | None, kept: Tensor | None) -> Range:
         if kept is not None:
-            repeats = torch.ones(len(values), dtype=torch.int64) if repeats is None else repeats.clone()
-            repeats[kept] = 0
-        before = float(self.minimum), float(self.maximum)
-        minimum, maximum = self.settings.tracking.follow(before, values, repeats)
-        self.minimum.fill_(minimum)
-        self.maximum.fill_(maximum)
+            once = torch.ones(len(values), dtype=torch.int64) if repeats is None else repeats
+            repeats = once.index_fill(0, kept, 0)
+        before = self.tracked
+        after = self.settings.tracking.follow(before, values, repeats)
+        if after == before:
+            return before
+        self.minimum.fill_(after[0])
+        self.maximum.fill_(after[1])
+        return self.tracked
 
     def extra_repr(self) -> str:
         """The settings, for printing a model."""

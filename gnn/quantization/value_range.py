@@ -3,14 +3,18 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gnn.errors import SettingError
-from gnn.quantization.percentile import CountedValues
+from gnn.native import quantizers
+from gnn.quantization.percentile import FEW, CountedValues, ranks, select
 
 Range = tuple[float, float]
 NOTHING_SEEN: Range = (math.inf, -math.inf)
+# Sums of less than this are finite in FP32, whatever they are on the way.
+LARGEST_SUM = 1e38
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,16 @@ class RangeTracking:
         The first range is taken as it is; a batch without rows changes nothing. Raises `SettingError` for values that
         are not finite.
         """
-        observed = self._observe(values, repeats, None if self.momentum or before == NOTHING_SEEN else before)
-        if NOTHING_SEEN in (observed, before):
-            return min(before, observed)
+        lowest, highest = self._observe(values, repeats, None if self.momentum or before == NOTHING_SEEN else before)
+        if NOTHING_SEEN in ((lowest, highest), before):
+            return min(before, (lowest, highest))
         if self.momentum is None:
-            return min(before[0], observed[0]), max(before[1], observed[1])
-        old = torch.tensor(before)
-        low, high = (old + self.momentum * (torch.tensor(observed) - old)).tolist()
-        return low, high
+            return min(before[0], lowest), max(before[1], highest)
+        return _moved(before[0], lowest, self.momentum), _moved(before[1], highest, self.momentum)
 
     def _observe(self, values: Tensor, repeats: Tensor | None, known: Range | None) -> Range:
+        if (found := self._by_kernel(values, repeats, known)) is not None:
+            return found
         if values.numel() == 0 or (repeats is not None and not bool(repeats.any())):
             return NOTHING_SEEN
         if self.percentile is None:
@@ -63,7 +67,45 @@ class RangeTracking:
                 f"activations or weights range from {lowest:g} to {highest:g}; only finite numbers can be quantized, "
                 "so lower the learning rate or check the features"
             )
-        return lowest, highest
+        # Which of two zeros is the least is nobody's choice.
+        return lowest + 0.0, highest + 0.0
+
+    def _by_kernel(self, values: Tensor, repeats: Tensor | None, known: Range | None) -> Range | None:
+        """What one pass finds, None where that is not all there is to do."""
+        if (self.percentile is not None and known is None) or not _taken(values, repeats):
+            return None
+        if self.percentile is None or known is None:
+            seen = quantizers.observe(values, repeats)
+            # NaN is not equal to itself.
+            finite = -math.inf < seen.lowest <= seen.highest < math.inf
+            return (seen.lowest + 0.0, seen.highest + 0.0) if finite else None
+        seen = quantizers.observe(values, repeats, known)
+        finite = max(-seen.lowest, seen.highest) * values.numel() < LARGEST_SUM
+        if not finite or not seen.total or max(seen.below, seen.above) * FEW > values.numel():
+            return None
+        below, above = ranks(seen.total, self.percentile)
+        low, high = known
+        if seen.below >= below:
+            found = quantizers.beyond(values, repeats, low, above=False, most=seen.below)
+            low = select(*found, below, np.less)
+        if seen.above >= above:
+            found = quantizers.beyond(values, repeats, high, above=True, most=seen.above)
+            high = select(*found, above, np.greater)
+        return low + 0.0, high + 0.0
+
+
+def _taken(values: Tensor, repeats: Tensor | None) -> bool:
+    if repeats is not None and not (
+        repeats.dtype is torch.int64 and repeats.is_contiguous() and repeats.shape == values.shape[:1]
+    ):
+        return False
+    return quantizers.takes(values)
+
+
+def _moved(end: float, towards: float, share: float) -> float:
+    """end + share * (towards - end), each rounded to FP32."""
+    old = np.float32(end)
+    return float(old + np.float32(share) * (np.float32(towards) - old))
 
 
 def _present(values: Tensor, repeats: Tensor | None) -> Tensor:
