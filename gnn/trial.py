@@ -1,6 +1,5 @@
 """One case, one seed, once through: base model, compression, fine-tuning, file, evaluation."""
 
-import ast
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -11,10 +10,11 @@ import torch
 from torch import nn
 
 from gnn import storage, training
-from gnn.artifacts import Artifact, ArtifactStore
+from gnn.artifacts import ArtifactStore
 from gnn.case import Case
-from gnn.compression import Compressed, TrainingContext, check, compress, fine_tune
+from gnn.compression import Compressed, Masks, TrainingContext, check, compress, fine_tune
 from gnn.compression.quantized_bits import BitWidths
+from gnn.compression.retraining import Retrained, fine_tune_once, remember_retrained
 from gnn.compression.weight_statistics import WeightHistogram, weight_histograms
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
@@ -165,18 +165,16 @@ class Trial:
         if self.entry.pretrained:
             return BaseModel(model.eval(), None, None, None, None)
 
-        def train() -> Artifact:
+        def train() -> Retrained:
             if self.entry.fit is not None:
                 fitted = fit_with(self.entry.fit, model, self.task, self.seed)
             else:
                 fitted = fit(model, self.task, self.recipe.training, self.seed)
-            names = ("cpu_s", "best_epoch", "epochs", "truncated")
-            return Artifact(model.state_dict(), {name: repr(getattr(fitted, name)) for name in names})
+            return Retrained(model, Masks(), fitted, fitted.cpu_s)
 
-        artifact = self.run_context.store.load_or_build(self.key, train)
-        model.load_state_dict(artifact.tensors)
-        facts = {name: ast.literal_eval(fact) for name, fact in artifact.facts.items()}
-        return BaseModel(model.eval(), facts["cpu_s"], facts["best_epoch"], facts["epochs"], facts["truncated"])
+        found = remember_retrained(self.training_context, {}, train)
+        fitted = found.fitted
+        return BaseModel(found.model, fitted.cpu_s, fitted.best_epoch, fitted.epochs, fitted.truncated)
 
     @cached_property
     def training_context(self) -> TrainingContext:
@@ -200,7 +198,8 @@ class Trial:
             raise SettingError(f"{case.id} compressed no tensor at all; raise its sparsity or use the dense case")
         if not case.fine_tune:
             return compressed
-        tuned = fine_tune(compressed.model, self.task, compressed.masks, self.recipe.fine_tuning, self.seed)
+        start, recipe = (compressed.model, compressed.masks), self.recipe.fine_tuning
+        tuned = fine_tune_once(self.training_context, *start, recipe, case.compression)
         return replace(compressed, extra_training_s=compressed.extra_training_s + tuned.cpu_s)
 
     def run(self) -> Run:

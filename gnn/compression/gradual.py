@@ -7,9 +7,10 @@ from torch import nn
 
 from gnn.compression.context import Compressed, Context
 from gnn.compression.iterative_pruning import prune_further
-from gnn.compression.masks import Masks, fine_tune
+from gnn.compression.masks import Masks
 from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
+from gnn.compression.retraining import fine_tune_once
 
 # Fine-tuning has 15 to 30 epochs: five parts of them are three epochs and more each.
 ROUNDS = 5
@@ -40,6 +41,6 @@ def prune_gradually(model: nn.Module, settings: Gradual, context: Context) -> Co
     masks, extra_s = Masks(), 0.0
     for number in range(1, ROUNDS + 1):
         if number > 1:
-            extra_s += fine_tune(model, training.task, masks, part, training.seed).cpu_s
+            extra_s += fine_tune_once(training, model, masks, part, settings).cpu_s
         masks = prune_further(model, masks, settings.sparsity * (1 - (1 - number / ROUNDS) ** 3))
     return Compressed(model, masks, extra_training_s=extra_s)

@@ -16,7 +16,7 @@ from gnn.compression.masks import Masks, fine_tune
 from gnn.compression.quantized_training import by_range, on_integers
 from gnn.compression.range_settings import RangeSettings
 from gnn.compression.registry import METHODS, register_method
-from gnn.compression.retraining import Retrained, remember_retrained
+from gnn.compression.retraining import Retrained, fine_tune_once, remember_retrained
 from gnn.compression.structured import Structured
 from gnn.errors import SettingError
 from gnn.quantization.description import Quantization, empty_integer_model
@@ -114,7 +114,7 @@ def _train(
     """Both rounds of fine-tuning; its time is that of both."""
     recipe, before_s = training.recipe.fine_tuning, 0.0
     if settings.order == "prune-first":
-        before_s = fine_tune(model, training.task, masks, recipe, training.seed).cpu_s
+        before_s = fine_tune_once(training, model, masks, recipe, settings.pruning).cpu_s
     quantization.apply(model, settings.quantizer.quantizer)
     masks = _of_originals(model, masks)
     if settings.order == "quantize-first":

@@ -13,6 +13,7 @@ from gnn.compression.prunable import SparsitySettings
 from gnn.compression.registry import register_method
 from gnn.compression.retraining import Retrained, remember_retrained
 from gnn.errors import SettingError
+from gnn.models import MODELS
 from gnn.training import fit
 
 
@@ -66,12 +67,17 @@ def regularize(model: nn.Module, settings: L2, context: Context) -> Compressed:
     after that is the recipe's, with the recipe's own weight decay. Raises `DivergenceError` when a loss is not finite.
     """
     training = context.training
-    what = {"method": L2.method, "rate": float(settings.rate)}
+    what = {} if _trains_the_dense_model(training, settings) else {"method": L2.method, "rate": float(settings.rate)}
     trained = remember_retrained(training, what, lambda: _train(training, settings.rate))
     if not settings.compresses:
         return replace(trained.compressed, needs_dense=False)
     pruned = prune_globally(trained.model, GlobalMagnitude(settings.sparsity), context)
     return replace(trained.compressed, masks=pruned.masks, needs_dense=False)
+
+
+def _trains_the_dense_model(training: TrainingContext, settings: L2) -> bool:
+    own_loop = MODELS[training.model_name].fit is not None
+    return settings.rate == training.recipe.training.weight_decay and not own_loop
 
 
 def _train(training: TrainingContext, rate: float) -> Retrained:

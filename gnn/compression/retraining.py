@@ -1,17 +1,21 @@
-"""Models that a method trains anew: built once for a task, a model and a seed, then read from the artifact store."""
+"""Models that are trained: built once for a task, a model and a seed, then read from the artifact store."""
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from gnn.artifacts import Artifact
 from gnn.compression.context import Compressed, TrainingContext
-from gnn.compression.masks import Masks
-from gnn.compression.registry import METHODS
+from gnn.compression.masks import Masks, fine_tune
+from gnn.compression.registry import METHODS, CompressionSettings
 from gnn.source_code import source_sha256
+from gnn.tasks import fingerprint
 from gnn.training import Fitted, Validation
+from gnn.training_settings import TrainingSettings
 
 _MASK = "mask of "
 
@@ -43,30 +47,78 @@ def remember_retrained(
     """Read what `build` gave before from the artifact store, or build it.
 
     `what` holds all that determines it besides task, model and seed, and the name of the method, whose code does so
-    too. `structure` gives a model that the state fits, the initial one when None.
+    too; nothing else determines the dense model. `structure` gives a model that the state fits, the initial one when
+    None.
     """
-    key = {**what, "method code": source_sha256(METHODS[what["method"]].compress)}
+    key = {**what, "method code": source_sha256(METHODS[what["method"]].compress)} if what else {}
     artifact = training.remember(key, lambda: _to_artifact(build()))
     return _from_artifact((structure or training.initial)(), artifact)
 
 
+def fine_tune_once(
+    training: TrainingContext, model: nn.Module, masks: Masks, settings: TrainingSettings, of: CompressionSettings
+) -> Fitted:
+    """Fine-tune a model in place, or give it the weights that the very same fine-tuning left before.
+
+    It is the same where weights, masks and settings are, whichever method left them and whatever precision they are
+    stored in later. What it tells, CPU seconds too, is of when it was done. Where the method `of` whose settings left
+    the model gave it layers of other types, these and the method's code count too.
+    """
+    what: dict[str, object] = {
+        "fine-tuning": asdict(settings),
+        "start": fingerprint({**model.state_dict(), **_named(masks)}, _plain_attributes(model)),
+    }
+    if _layer_types(model) - _layer_types(training.initial()):
+        what["method"] = [of.method, repr(of), source_sha256(METHODS[of.method].compress)]
+
+    def build() -> Artifact:
+        fitted = fine_tune(model, training.task, masks, settings, training.seed)
+        return _to_artifact(Retrained(model, Masks(), fitted, fitted.cpu_s))
+
+    artifact = training.remember(what, build)
+    model.load_state_dict(artifact.tensors)
+    model.eval()
+    return _fitted(artifact)
+
+
+def _layer_types(model: nn.Module) -> set[type[nn.Module]]:
+    return {type(module) for module in model.modules()}
+
+
+def _plain_attributes(model: nn.Module) -> dict[str, str]:
+    """What the state does not tell of every module, such as a rate of dropout."""
+    return {
+        f"{name}.{attribute}": repr(value)
+        for name, module in model.named_modules()
+        for attribute, value in {**vars(module), "type": type(module).__qualname__}.items()
+        if attribute != "training" and (isinstance(value, bool | int | float | str) or is_dataclass(value))
+    }
+
+
+def _named(masks: Masks) -> dict[str, Tensor]:
+    return {f"{_MASK}{name}": mask for name, mask in masks.kept.items()}
+
+
 def _to_artifact(retrained: Retrained) -> Artifact:
-    masks = {f"{_MASK}{name}": mask for name, mask in retrained.masks.kept.items()}
     fitted = retrained.fitted
     facts = {
         "extra_training_s": retrained.extra_training_s,
-        "best_epoch": fitted.best_epoch,
-        "epochs": fitted.epochs,
-        "cpu_s": fitted.cpu_s,
-        "score": fitted.validation.score,
-        "loss": fitted.validation.loss,
-        "truncated": int(fitted.truncated),
+        **{name: getattr(fitted, name) for name in ("best_epoch", "epochs", "cpu_s", "truncated")},
+        **asdict(fitted.validation),
     }
-    return Artifact({**retrained.model.state_dict(), **masks}, {name: repr(fact) for name, fact in facts.items()})
+    tensors = {**retrained.model.state_dict(), **_named(retrained.masks)}
+    # A file of tensors takes none that shares its memory or is not contiguous.
+    own = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    return Artifact(own, {name: json.dumps(fact) for name, fact in facts.items()})
+
+
+def _fitted(artifact: Artifact) -> Fitted:
+    facts = {name: json.loads(fact) for name, fact in artifact.facts.items()}
+    validation = Validation(facts["score"], facts["loss"])
+    return Fitted(facts["best_epoch"], facts["epochs"], facts["cpu_s"], validation, facts["truncated"])
 
 
 def _from_artifact(model: nn.Module, artifact: Artifact) -> Retrained:
-    facts = artifact.facts
     state = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith(_MASK)}
     model.load_state_dict(state)
     model.eval()
@@ -75,11 +127,4 @@ def _from_artifact(model: nn.Module, artifact: Artifact) -> Retrained:
         for name, parameter in model.named_parameters()
         if f"{_MASK}{name}" in artifact.tensors
     }
-    fitted = Fitted(
-        best_epoch=int(facts["best_epoch"]),
-        epochs=int(facts["epochs"]),
-        cpu_s=float(facts["cpu_s"]),
-        validation=Validation(float(facts["score"]), float(facts["loss"])),
-        truncated=bool(int(facts["truncated"])),
-    )
-    return Retrained(model, Masks(masks), fitted, float(facts["extra_training_s"]))
+    return Retrained(model, Masks(masks), _fitted(artifact), json.loads(artifact.facts["extra_training_s"]))

@@ -9,7 +9,16 @@ from torch.nn import functional
 from gnn.errors import SettingError
 from gnn.layers.csr_matrix import CsrMatrix
 from gnn.layers.neighbourhood import NodePairs, all_pairs, pairs_within_four_hops
-from gnn.layers.segment_sparsemax import segment_of_entry, segment_softmax, segment_sparsemax, sparsemax_support
+from gnn.layers.segment_sparsemax import (
+    known_sparsemax,
+    segment_of_entry,
+    segment_softmax,
+    segment_sparsemax,
+    sparsemax_support,
+)
+from gnn.native.library import library, wanted
+from gnn.native.pooling import native_learned_edges
+from gnn.native.tensors import taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +78,8 @@ class HgpSlPool(nn.Module):
             score = information_score(features, adjacency)
             chosen, chosen_pointer = top_nodes(score, node_pointer, self.ratio)
         kept = features.index_select(0, chosen)
+        if self._learns_in_kernels(kept, adjacency):
+            return PooledGraphs(kept, self._learn_in_kernels(kept, adjacency, chosen), chosen_pointer, chosen)
         source, target, weight = _induced_edges(adjacency, chosen)
         if self.structure_learning:
             pairs = pairs_within_four_hops(adjacency, chosen) if self.sample_neighbors else all_pairs(chosen_pointer)
@@ -92,6 +103,36 @@ class HgpSlPool(nn.Module):
         weight = normalise(self._score(halves, candidates), pairs.source, len(features))
         edge = weight.detach().nonzero()[:, 0]
         return pairs.source.index_select(0, edge), pairs.target.index_select(0, edge), weight.index_select(0, edge)
+
+    def _learns_in_kernels(self, kept: Tensor, adjacency: CsrMatrix) -> bool:
+        """Whether edges are learned with a gradient, in the way that a compiled kernel knows; a runtime has its own."""
+        usual = self.structure_learning and self.sample_neighbors and self.sparse_attention
+        if not (usual and torch.is_grad_enabled()) or wanted() == "torch" or library() is None:
+            return False
+        with torch.no_grad():
+            return taken(kept, adjacency.value)
+
+    def _learn_in_kernels(self, kept: Tensor, adjacency: CsrMatrix, chosen: Tensor) -> CsrMatrix:
+        """The learned edges, to the bit those of `_learn`; only what has a gradient is computed in PyTorch.
+
+        They come by target and not by source, but those of a source have the same order as there, and so have sums.
+        """
+        halves, nodes = self.attend(kept), len(chosen)
+        with torch.no_grad():
+            found = native_learned_edges(adjacency, chosen, halves, self.negative_slope, self.structure_weight)
+            row, column = found.row, found.column
+            learned = row * nodes + column
+        source, target, weight = _induced_edges(adjacency, chosen)
+        edge = target * nodes + source
+        position = torch.searchsorted(learned, edge).clamp_(max=len(learned) - 1)
+        known = (learned.index_select(0, position) == edge).nonzero()[:, 0]
+        candidates = _Candidates(
+            NodePairs(column, row, nodes), position.index_select(0, known), weight.index_select(0, known)
+        )
+        value = known_sparsemax(self._score(halves.unbind(1), candidates), found.value, column, nodes)
+        matrix = CsrMatrix(found.row_pointer, column, value, found.shape)
+        matrix.__dict__["compact"] = found.compact
+        return matrix
 
     def attend(self, features: Tensor) -> Tensor:
         """What a node adds to the attention of its edges as source and as target, [nodes, channels] -> [nodes, 2]."""

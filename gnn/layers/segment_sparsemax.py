@@ -29,6 +29,11 @@ def segment_sparsemax(scores: Tensor, segment: Tensor, segments: int) -> Tensor:
     return _SegmentSparsemax.apply(scores, segment, segments)  # pyright: ignore[reportReturnType]
 
 
+def known_sparsemax(scores: Tensor, probability: Tensor, segment: Tensor, segments: int) -> Tensor:
+    """The sparsemax of scores that are all above zero and known already, `probability` [entries]; differentiable."""
+    return _KnownSparsemax.apply(scores, probability, segment, segments)  # pyright: ignore[reportReturnType]
+
+
 def segment_softmax(scores: Tensor, segment: Tensor, segments: int) -> Tensor:
     """The softmax of every segment, differentiable; shapes as in `segment_sparsemax`."""
     exponential = _centred(scores, segment, segments).exp()
@@ -77,8 +82,24 @@ class _SegmentSparsemax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         support, owner = ctx.saved_tensors
-        on_support = gradients[0].index_select(0, support)
-        count = segment_sum(torch.ones_like(on_support), owner, ctx.segments)
-        mean = segment_sum(on_support, owner, ctx.segments) / count
-        centred = on_support - mean.index_select(0, owner)
+        centred = _without_mean(gradients[0].index_select(0, support), owner, ctx.segments)
         return torch.zeros_like(gradients[0]).index_copy_(0, support, centred), None, None
+
+
+class _KnownSparsemax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, probability: Tensor, segment: Tensor, segments: int) -> Tensor:  # noqa: ANN401, ARG004
+        ctx.save_for_backward(segment)
+        ctx.segments = segments
+        return probability.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401
+        (segment,) = ctx.saved_tensors
+        return _without_mean(gradients[0], segment, ctx.segments), None, None, None
+
+
+def _without_mean(values: Tensor, segment: Tensor, segments: int) -> Tensor:
+    count = segment_sum(torch.ones_like(values), segment, segments)
+    mean = segment_sum(values, segment, segments) / count
+    return values - mean.index_select(0, segment)

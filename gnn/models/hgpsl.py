@@ -11,6 +11,7 @@ from gnn.layers.feature_scaling import require_feature_scaling, scale_features
 from gnn.layers.graph_convolution import GraphConvolution, NormalizedAdjacency
 from gnn.layers.hgpsl_convolution import HgpSlConvolution
 from gnn.layers.hgpsl_pool import HgpSlPool, degree_normalised
+from gnn.layers.segment_maximum import segment_maximum
 from gnn.layers.segment_sparsemax import segment_of_entry, segment_sum
 from gnn.models.families import GraphClassifier
 from gnn.models.layer_widths import require_width_of_each, settle_widths
@@ -140,9 +141,7 @@ def _new_pool(settings: HgpSlSettings) -> HgpSlPool:
 
 def readout(features: Tensor, node_pointer: Tensor) -> Tensor:
     """[max || mean] over the nodes of every graph, features [nodes, channels] -> [graphs, 2 * channels]."""
-    node = torch.arange(len(features), device=features.device)
-    # With deterministic algorithms a bag of all nodes of a graph is faster than a scattered maximum.
-    maximum = functional.embedding_bag(node, features, node_pointer, mode="max", include_last_offset=True)
+    maximum = segment_maximum(features, node_pointer)
     total = segment_sum(features, segment_of_entry(node_pointer), len(node_pointer) - 1)
     return torch.cat([maximum, total / node_pointer.diff().clamp(min=1)[:, None]], dim=1)
 

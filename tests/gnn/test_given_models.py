@@ -193,6 +193,8 @@ def test_a_loop_of_the_users_own_trains_once_for_each_seed_and_knows_no_epochs(r
     assert runs[0].accuracy > 0.45
     assert runs[0].training_s > 0
     assert (runs[0].best_epoch, runs[0].epochs, runs[0].truncated) == (None, None, None)
+    # Even at the recipe's own rate it is another training than that of the loop.
+    assert trial(NODES_TASK, own, gnn.L2(SHORT.weight_decay), run_context).run().epochs == SHORT.epochs
 
 
 def test_a_loop_that_ends_in_nan_is_named(run_context: RunContext) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import gnn.compression.gradual
+import gnn.compression.retraining
 from gnn.compression import GlobalMagnitude, Gradual, Masks, compress, sparsity_of
 from gnn.compression.masks import fine_tune
 from gnn.models import GraphModel
@@ -30,7 +30,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         seen.append((sparsity, masks, settings, seed, fitted))
         return fitted
 
-    monkeypatch.setattr(gnn.compression.gradual, "fine_tune", record)
+    monkeypatch.setattr(gnn.compression.retraining, "fine_tune", record)
     return seen
 
 
@@ -76,10 +76,20 @@ def test_the_time_is_that_of_dense_training_and_fine_tuning(
     assert outcome.fitted is None
 
 
+def test_a_second_call_reads_what_the_first_one_made(
+    small_task: NodeClassification, tmp_path: Path, calls: Calls
+) -> None:
+    subject = toy_subject(small_task, tmp_path)
+    first, again = (compress(subject.model, Gradual(0.5), subject.context) for _ in range(2))
+    assert len(calls) == 4
+    assert same(state_of(first.model), state_of(again.model))
+    assert first.extra_training_s == again.extra_training_s
+
+
 def test_it_repeats_to_the_bit_and_differs_from_pruning_at_once(small_task: NodeClassification, tmp_path: Path) -> None:
     states = []
-    for method in (Gradual(0.8), Gradual(0.8), GlobalMagnitude(0.8)):
-        subject = toy_subject(small_task, tmp_path)
+    for number, method in enumerate((Gradual(0.8), Gradual(0.8), GlobalMagnitude(0.8))):
+        subject = toy_subject(small_task, tmp_path / str(number))
         states.append(state_of(compress(subject.model, method, subject.context).model))
     assert same(states[0], states[1])
     assert not same(states[0], states[2])

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import pytest
 import torch
 
+import gnn.compression.retraining
 import gnn.trial
 from gnn import storage
 from gnn.artifacts import ArtifactStore
@@ -129,13 +130,13 @@ def test_fine_tuning_keeps_the_sparsity_and_takes_time(run_context: RunContext) 
 
 def test_fine_tuning_has_its_own_settings_and_seed(run_context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[TrainingSettings, int]] = []
-    real = gnn.trial.fine_tune
+    real = gnn.compression.retraining.fine_tune
 
     def record(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
         asked.append((settings, seed))
         return real(model, task, masks, settings, seed)
 
-    monkeypatch.setattr(gnn.trial, "fine_tune", record)
+    monkeypatch.setattr(gnn.compression.retraining, "fine_tune", record)
     Trial(GLOBAL, 1, run_context).run()
     assert asked == []
     Trial(TUNED, 1, run_context).run()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import gnn.compression.retraining
 import gnn.trial
 from gnn.artifacts import ArtifactStore
 from gnn.case import Case
@@ -155,13 +156,13 @@ def test_a_model_is_trained_and_fine_tuned_by_its_recipe(
 ) -> None:
     own = Recipe(replace(SETTINGS, epochs=3), replace(SETTINGS, epochs=1))
     asked: list[TrainingSettings] = []
-    real = gnn.trial.fine_tune
+    real = gnn.compression.retraining.fine_tune
 
     def note(model: GraphModel, task: Task, masks: Masks, settings: TrainingSettings, seed: int) -> Fitted:
         asked.append(settings)
         return real(model, task, masks, settings, seed)
 
-    monkeypatch.setattr(gnn.trial, "fine_tune", note)
+    monkeypatch.setattr(gnn.compression.retraining, "fine_tune", note)
     with MODELS.temporarily("spline", replace(MODELS["spline"], recipe=own)):
         assert Trial(TUNED, 0, run_context).run().epochs == 3
     assert asked == [own.fine_tuning]

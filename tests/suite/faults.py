@@ -17,20 +17,21 @@ import torch
 import gnn.storage.state_streams
 import gnn.trial
 from gnn.case import Case
+from gnn.compression import TrainingContext
 from gnn.models import GraphModel
 from gnn.runtime.own_layers import SplineProduct
 
 
 def reinitialise_weight(patch: pytest.MonkeyPatch) -> None:
     """Draw the first layer's weights anew after fine-tuning, as a bad merge of two checkpoints would."""
-    fine_tune = gnn.trial.fine_tune
+    fine_tune_once = gnn.trial.fine_tune_once
 
-    def broken(model: GraphModel, *arguments: Any) -> Any:  # noqa: ANN401
-        fitted = fine_tune(model, *arguments)
+    def broken(training: TrainingContext, model: GraphModel, *arguments: Any) -> Any:  # noqa: ANN401
+        fitted = fine_tune_once(training, model, *arguments)
         torch.nn.init.uniform_(model.get_parameter("conv1.weight"), -0.02, 0.02)
         return fitted
 
-    patch.setattr(gnn.trial, "fine_tune", broken)
+    patch.setattr(gnn.trial, "fine_tune_once", broken)
 
 
 def add_dense_tensor(patch: pytest.MonkeyPatch) -> None:
