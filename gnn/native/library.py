@@ -47,6 +47,8 @@ SIGNATURES = {
     "learn_edges": "pppnpnpffpppn",
     "integer_group": "",
     "compute_rows": "pnn",
+    "select_rows": "ppppnppppp",
+    "transpose": "ppnnppp",
 }
 WITH_RESULT = (
     *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),
