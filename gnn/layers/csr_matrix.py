@@ -31,7 +31,7 @@ class CsrMatrix:
         order = torch.argsort(row * shape[1] + column, stable=True)
         return cls(_pointer(row, shape[0]), column[order], value[order], shape)
 
-    @property
+    @cached_property
     def row(self) -> Tensor:
         """The row of every entry, [nonzeros]."""
         counts = self.row_pointer.diff()
@@ -91,6 +91,17 @@ def _pointer(index: Tensor, size: int) -> Tensor:
     return pointer
 
 
+def pointer_of(sizes: Tensor) -> Tensor:
+    """Where each of consecutive parts of these sizes begins, and where the last one ends, [parts + 1]."""
+    return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+
+
+def ranges(start: Tensor, count: Tensor) -> Tensor:
+    """The numbers start[i], ..., start[i] + count[i] - 1 of every i, one after the other."""
+    before = count.cumsum(0) - count
+    return torch.arange(int(count.sum()), device=count.device) + torch.repeat_interleave(start - before, count)
+
+
 def bag_sum(pointer: Tensor, index: Tensor, weight: Tensor, table: Tensor) -> Tensor:
     """Weighted sums of rows of a table.
 
@@ -122,5 +133,5 @@ class _SparseProduct(torch.autograd.Function):
             of_value = (gradient[matrix.row] * dense[matrix.column]).sum(1)
         if ctx.needs_input_grad[2]:
             pointer, column, order = matrix.transposition
-            of_dense = bag_sum(pointer, column, value[order], gradient)
+            of_dense = bag_sum(pointer, column, value.index_select(0, order), gradient)
         return None, of_value, of_dense

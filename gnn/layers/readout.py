@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gnn.layers.csr_matrix import CsrMatrix
+from gnn.layers.segment_sparsemax import segment_of_entry
 
 
 def mean_matrix(node_pointer: Tensor) -> CsrMatrix:
@@ -15,7 +16,11 @@ def mean_matrix(node_pointer: Tensor) -> CsrMatrix:
     """
     sizes, nodes = node_pointer.diff(), int(node_pointer[-1])
     share = torch.repeat_interleave(sizes.clamp(min=1).reciprocal(), sizes)
-    return CsrMatrix(node_pointer, torch.arange(nodes, device=sizes.device), share, (len(sizes), nodes))
+    each = torch.arange(nodes + 1, device=sizes.device)
+    matrix = CsrMatrix(node_pointer, each[:-1], share, (len(sizes), nodes))
+    # Each column has one entry, in order, so that there is nothing to sort.
+    matrix.__dict__["transposition"] = (each, segment_of_entry(node_pointer), each[:-1])
+    return matrix
 
 
 def max_readout(features: Tensor, graph_of_node: Tensor, graphs: int) -> Tensor:
@@ -46,6 +51,8 @@ class _MaxReadout(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
         features, graph_of_node, largest = ctx.saved_tensors
-        is_largest = (features == largest[graph_of_node]).to(features.dtype)
+        # In the memory of the other side of the comparison, since a tensor of this size costs as much as filling it.
+        is_largest = largest.index_select(0, graph_of_node).eq_(features)
         sharing = torch.zeros_like(largest).index_add_(0, graph_of_node, is_largest)
-        return is_largest * (gradients[0] / sharing.clamp(min=1))[graph_of_node], None, None
+        share = (gradients[0] / sharing.clamp(min=1)).index_select(0, graph_of_node)
+        return is_largest.mul_(share), None, None

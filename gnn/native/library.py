@@ -54,6 +54,8 @@ SIGNATURES = {
     "beyond": "pnnpfipp",
     "learn_grids": "pnnpppipppp",
     "nearest_level": "pnnppnp",
+    "select_rows": "ppppnpppp",
+    "transpose": "ppnnppp",
 }
 WITH_RESULT = (
     *("panel_width", "chain", "sparse_product", "product_bfloat16", "attend", "best_nodes"),

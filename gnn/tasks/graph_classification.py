@@ -55,7 +55,7 @@ class GraphClassification(Task):
         A batch with fewer than `fewest_nodes` joins the one before it, or the first one the next. Raises `DatasetError`
         when all training graphs together have fewer.
         """
-        yield from map(self.collection.select, self._deal(batch_size, fewest_nodes))
+        yield from map(self.collection.select_prepared, self._deal(batch_size, fewest_nodes))
 
     def pyg_batches(self, batch_size: int, fewest_nodes: int = 0) -> "Iterator[Data]":
         """The batches of `shuffled_batches` in PyG's form, with the targets as `y`."""

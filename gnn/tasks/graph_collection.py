@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gnn.errors import DatasetError
-from gnn.layers.csr_matrix import CsrMatrix
+from gnn.layers.blocks import Blocks
+from gnn.layers.csr_matrix import CsrMatrix, pointer_of
 from gnn.layers.graph_convolution import NormalizedAdjacency
 from gnn.layers.readout import mean_matrix
 from gnn.layers.segment_sparsemax import segment_of_entry
@@ -49,7 +50,7 @@ class GraphBatch:
         """The edges as a matrix of ones with targets as rows, (nodes, nodes); its product adds up nodes' sources."""
         source, target = self.sorted_edges
         nodes = len(self.features)
-        pointer = torch.cat([target.new_zeros(1), torch.bincount(target, minlength=nodes).cumsum(0)])
+        pointer = pointer_of(torch.bincount(target, minlength=nodes))
         return CsrMatrix(pointer, source, self.features.new_ones(len(source)), (nodes, nodes))
 
     @cached_property
@@ -66,6 +67,25 @@ class GraphBatch:
     def graphs(self) -> int:
         """How many graphs there are."""
         return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class _PreparedBatch(GraphBatch):
+    """Some graphs of a collection whose matrices are selected from those of the whole, which has checked its edges."""
+
+    whole: GraphBatch
+    blocks: Blocks
+
+    def __post_init__(self) -> None:
+        pass
+
+    @cached_property
+    def adjacency(self) -> CsrMatrix:
+        return self.blocks.of(self.whole.adjacency)
+
+    @cached_property
+    def normalized_adjacency(self) -> CsrMatrix:
+        return self.blocks.of(self.whole.normalized_adjacency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +119,7 @@ class GraphCollection:
                 f"the edge from node {int(source[edge])} to node {int(target[edge])} joins two graphs; "
                 "give every graph its own nodes"
             )
-        counts = torch.bincount(graph, minlength=len(labels))
-        edge_pointer = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        edge_pointer = pointer_of(torch.bincount(graph, minlength=len(labels)))
         return cls(features, edge_index, node_pointer, edge_pointer, labels)
 
     @property
@@ -110,13 +129,25 @@ class GraphCollection:
 
     def select(self, graphs: Tensor) -> GraphBatch:
         """The batch of the graphs with these numbers [batch], in this order."""
-        node_start, node_count = self.node_pointer[graphs], self.node_pointer.diff()[graphs]
-        edge_count = self.edge_pointer.diff()[graphs]
-        nodes = _ranges(node_start, node_count)
-        edges = _ranges(self.edge_pointer[graphs], edge_count)
-        node_pointer = torch.cat([node_count.new_zeros(1), node_count.cumsum(0)])
-        shift = torch.repeat_interleave(node_pointer[:-1] - node_start, edge_count)
-        return GraphBatch(self.features[nodes], self.edge_index[:, edges] + shift, node_pointer, self.labels[graphs])
+        return GraphBatch(*self._tensors_of(Blocks(self.node_pointer, graphs)))
+
+    def select_prepared(self, graphs: Tensor) -> GraphBatch:
+        """The same batch, whose matrices are parts of those of the whole collection, which are computed once.
+
+        This is for many batches; of a single one it makes far more than that needs.
+        """
+        blocks = Blocks(self.node_pointer, graphs)
+        return _PreparedBatch(*self._tensors_of(blocks), self._whole, blocks)
+
+    @cached_property
+    def _whole(self) -> GraphBatch:
+        return GraphBatch(self.features, self.edge_index, self.node_pointer, self.labels)
+
+    def _tensors_of(self, nodes: Blocks) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        edges = Blocks(self.edge_pointer, nodes.chosen)
+        shift = torch.repeat_interleave(nodes.row_pointer[:-1] - nodes.first, edges.sizes)
+        edge_index = self.edge_index.index_select(1, edges.rows).add_(shift)
+        return self.features.index_select(0, nodes.rows), edge_index, nodes.row_pointer, self.labels[nodes.chosen]
 
     def to(self, device: str) -> "GraphCollection":
         """The collection on another device."""
@@ -127,9 +158,3 @@ class GraphCollection:
             self.edge_pointer.to(device),
             self.labels.to(device),
         )
-
-
-def _ranges(start: Tensor, count: Tensor) -> Tensor:
-    """The numbers start[i], ..., start[i] + count[i] - 1 of every i, one after the other."""
-    before = count.cumsum(0) - count
-    return torch.arange(int(count.sum()), device=count.device) + torch.repeat_interleave(start - before, count)
