@@ -15,6 +15,7 @@ from typing import Any
 from bench.proofs.page import machine_line, markdown_table, write_section
 from bench.proofs.suite_runs import run_suite
 from fixtures.record import read_document
+from gnn.errors import GnnError
 
 # Everything of a case that does not depend on how fast a machine is, seed by seed.
 REPEATED = ("by_seed", "accuracy", "other_scores", "size_bytes", "layer_sparsity", "epochs", "best_epoch")
@@ -61,7 +62,10 @@ def main() -> None:
     options = parser.parse_args()
     if not 0 < options.share <= 1:
         parser.error(f"--share {options.share} is no share of the cases; give more than 0, at most 1, such as 0.1")
-    before, _ = read_document(options.results)
+    try:
+        before, _ = read_document(options.results)
+    except GnnError as error:
+        parser.error(str(error))
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     chosen = drawn([record["id"] for record in before["cases"]], options.share, seed)
     print(f"{len(chosen)} cases, drawn with --seed {seed}: {', '.join(chosen)}", flush=True)

@@ -198,3 +198,12 @@ def test_cases_that_do_not_repeat_are_named_with_both_values(monkeypatch: pytest
     assert "{'accuracy': 0.6}" in text
     assert "not run" in text
     assert "**1 of 1 are the same" in repeat.report(before, after, ["a"], 7)
+
+
+def test_a_file_that_is_no_results_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["prove-repeat", str(tmp_path / "nothing.json")])
+    with pytest.raises(SystemExit):
+        repeat.main()
+    assert "nothing.json is not a file that --results wrote" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """GNNNet is three graph convolutions, a maximum and a linear layer."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -52,6 +53,11 @@ def test_gradient_of_the_maximum_is_that_of_numerical_differences(seed: int) -> 
     features = torch.randn(7, 3, dtype=torch.float64, generator=generator, requires_grad=True)
     graph_of_node = torch.tensor([0, 0, 0, 1, 3, 3, 3])
     assert torch.autograd.gradcheck(lambda values: max_readout(values, graph_of_node, 4), (features,))
+
+
+def test_the_transposition_of_a_mean_is_what_sorting_finds() -> None:
+    matrix = mean_matrix(torch.tensor([0, 2, 2, 5]))
+    assert all(map(torch.equal, matrix.transposition, replace(matrix).transposition))
 
 
 def test_mean_matrix_takes_the_mean_of_each_graph_and_leaves_an_empty_one_at_zero() -> None:

@@ -198,3 +198,12 @@ def test_a_momentum_that_is_no_share_is_refused(wrong: float) -> None:
 def test_a_percentile_that_is_no_share_is_refused(wrong: float) -> None:
     with pytest.raises(SettingError, match=rf"^percentile {wrong} is outside \(0, 0.5\); give a share such as 0.001$"):
         RangeTracking(percentile=wrong)
+
+
+def test_a_range_moves_in_single_precision_as_a_tensor_does() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        old, values = torch.randn(2, generator=generator).sort().values, torch.randn(9, generator=generator)
+        expected = old + 0.01 * (torch.stack([values.min(), values.max()]) - old)
+        low, high = old.tolist()
+        assert RangeTracking(momentum=0.01).follow((low, high), values) == tuple(expected.tolist())
