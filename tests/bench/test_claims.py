@@ -93,7 +93,9 @@ def test_of_speedups_and_sizes_the_one_nearest_to_the_wrong_side_decides() -> No
     assert judged(least_speedup("pruned", [*models, speed("a.w.dense", 1.04)], ABOVE, 1.05)) == UNDECIDED
     assert judged(least_speedup("pruned", models, BELOW, 1.05)) == CONTRADICTED
     # The least of more models is nearer to the bound by chance.
-    assert least_speedup("pruned", [*models, speed("a.w.dense", 9.0)], ABOVE, 1.05).p == pytest.approx(least.p * 4 / 3)
+    of_four = least_speedup("pruned", [*models, speed("a.w.dense", 9.0)], ABOVE, 1.05)
+    assert of_four.p == pytest.approx((least.p or 0.0) * 4 / 3)
+    assert of_four.p
     with pytest.raises(LackingError, match="of 3 timed models"):
         least_speedup("pruned", models[:2], ABOVE, 1.05)
     assert judged(least_size("bytes", [1.2, 1.01], "cases", 1.0)) == SUPPORTED
