@@ -86,16 +86,19 @@ def speed(case_id: str, ratio: float, half: float = 0.02) -> Record:
     return made_up_record(case_id, speedup={"compression": ratio, "compression_ci95": (ratio - half, ratio + half)})
 
 
+def test_the_least_of_more_speedups_is_less_sure() -> None:
+    models = [speed(f"a.{name}.dense", ratio, 0.1) for name, ratio in (("x", 1.9), ("y", 1.2), ("z", 3.0), ("w", 9.0))]
+    of_three, of_four = (least_speedup("pruned", models[:count], ABOVE, 1.05).p or 0.0 for count in (3, 4))
+    assert 0.001 < of_three < 0.01
+    assert of_four == pytest.approx(of_three * 4 / 3)
+
+
 def test_of_speedups_and_sizes_the_one_nearest_to_the_wrong_side_decides() -> None:
     models = [speed(f"a.{name}.dense", ratio) for name, ratio in (("x", 1.9), ("y", 1.2), ("z", 3.0))]
     least = least_speedup("pruned", models, ABOVE, 1.05)
     assert (least.value, "a.y" in least.what, judged(least)) == (1.2, True, SUPPORTED)
     assert judged(least_speedup("pruned", [*models, speed("a.w.dense", 1.04)], ABOVE, 1.05)) == UNDECIDED
     assert judged(least_speedup("pruned", models, BELOW, 1.05)) == CONTRADICTED
-    # The least of more models is nearer to the bound by chance.
-    of_four = least_speedup("pruned", [*models, speed("a.w.dense", 9.0)], ABOVE, 1.05)
-    assert of_four.p == pytest.approx((least.p or 0.0) * 4 / 3)
-    assert of_four.p
     with pytest.raises(LackingError, match="of 3 timed models"):
         least_speedup("pruned", models[:2], ABOVE, 1.05)
     assert judged(least_size("bytes", [1.2, 1.01], "cases", 1.0)) == SUPPORTED
