@@ -37,7 +37,8 @@ class Header:
 
     `model` is a registered name or, where there are no `settings`, that of a class, for people to read.
     `quantization` says how a model that runs on integers was quantized, None for all others; `weights` are the shapes
-    of the weights that such a model without settings holds as codes, `sizes` what its layers know of their widths.
+    of the weights that such a model holds as codes, `sizes` what its layers know of their widths; where there are
+    settings, only of a model that is narrower than they say.
     """
 
     model: str
@@ -52,7 +53,11 @@ class Header:
     @property
     def version(self) -> str:
         """The version of the format that has room for all this."""
-        old = self.settings is not None and {dtype for dtype, *_ in self.tensors.values()} <= _DTYPES_OF_2
+        old = (
+            self.settings is not None
+            and self.sizes is None
+            and {dtype for dtype, *_ in self.tensors.values()} <= _DTYPES_OF_2
+        )
         return VERSIONS[0] if old else VERSIONS[1]
 
 

@@ -1,18 +1,21 @@
 """What every registered model does: it fits its task, learns, repeats and comes back from its file."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from gnn import storage
+from gnn.compression import Structured, compress
 from gnn.determinism import deterministic
 from gnn.errors import SettingError
 from gnn.models import MODELS, GraphModel, build_model, build_model_for, settings_mapping
 from gnn.tasks import GraphBatch, Task
-from gnn.training import fit, outputs_of
+from gnn.training import evaluate, fit, outputs_of
 from gnn.training_settings import TrainingSettings
 from tests.gnn.random_graphs import batch_of, random_task
-from tests.gnn.toy_quantization import initial_model, same, task_for, tasks_of_every_kind
+from tests.gnn.toy_quantization import initial_model, same, task_for, tasks_of_every_kind, toy_context
 
 NAMES = sorted(MODELS)
 OUT_OF_RANGE = {
@@ -134,3 +137,12 @@ def test_asinh_scaling_is_that_of_the_features(name: str) -> None:
     asinh.load_state_dict(plain.state_dict())
     assert torch.equal(asinh(batch), plain(scaled))
     assert not torch.equal(asinh(batch), plain(batch))
+
+
+def test_it_comes_back_from_its_file_with_fewer_channels(name: str, task: Task, tmp_path: Path) -> None:
+    narrow = compress(initial_model(name, task), Structured(0.5), toy_context(name, task, tmp_path)).model
+    storage.save(narrow, tmp_path / "m", model_name=name)
+    loaded = storage.load(tmp_path / "m").model
+    assert sum(map(torch.numel, loaded.parameters())) < sum(map(torch.numel, initial_model(name, task).parameters()))
+    assert same(loaded, narrow)
+    assert evaluate(loaded, task) == evaluate(narrow, task)

@@ -14,7 +14,7 @@ from gnn.compression import GlobalMagnitude, compress
 from gnn.compression.prunable import prunable_parameters
 from gnn.errors import StorageError, UnknownNameError
 from gnn.models import GraphModel, build_model, settings_mapping
-from gnn.storage import model_file
+from gnn.storage import described_model
 from gnn.tensor_bytes import tensor_bytes
 from tests.gnn.model_file_forgery import description, opened
 
@@ -172,7 +172,7 @@ def test_a_mask_of_features_that_its_settings_contradict_is_refused(
     with pytest.raises(StorageError, match=rf"^the model cannot be stored: it {sentence}"):
         storage.save(narrow, tmp_path / "m", model_name="spline", task="x")
     with monkeypatch.context() as forger:
-        forger.setattr("gnn.storage.model_file._check_feature_mask", lambda *_: None)
+        forger.setattr("gnn.storage.model_file.check_feature_mask", lambda *_: None)
         storage.save(narrow, tmp_path / "m", model_name="spline", task="x")
     with pytest.raises(StorageError, match=sentence):
         storage.load(tmp_path / "m")
@@ -206,20 +206,20 @@ def test_a_file_promises_no_more_than_its_own_bytes_may_hold(tmp_path: Path, mon
     empty = copy.deepcopy(full)
     for parameter in empty.parameters():
         parameter.data.zero_()
-    monkeypatch.setattr(model_file, "STATE_BYTES", 100)
-    monkeypatch.setattr(model_file, "LARGEST_SETTING", 8)
+    monkeypatch.setattr(described_model, "STATE_BYTES", 100)
+    monkeypatch.setattr(described_model, "LARGEST_SETTING", 8)
     save(full, tmp_path / "full")
     assert_same_bits(full.state_dict(), storage.load(tmp_path / "full").model)
     sentence = "^the model cannot be stored: it has a setting 'in_channels' of 300; at most"
     with pytest.raises(StorageError, match=sentence):
         save(empty, tmp_path / "m")
-    monkeypatch.setattr(model_file, "LARGEST_EXPANSION", 1)
-    monkeypatch.setattr(model_file, "LARGEST_SETTING", 300)
+    monkeypatch.setattr(described_model, "LARGEST_EXPANSION", 1)
+    monkeypatch.setattr(described_model, "LARGEST_SETTING", 300)
     with pytest.raises(
         StorageError, match=r"^the model cannot be stored: it describes tensor 'conv1\.weight' as .* no"
     ):
         save(empty, tmp_path / "m")
-    monkeypatch.setattr(model_file, "STATE_BYTES", 2500)
+    monkeypatch.setattr(described_model, "STATE_BYTES", 2500)
     with pytest.raises(StorageError, match=r"^the model cannot be stored: it has settings that ask for \d+ bytes"):
         save(empty, tmp_path / "m")
     assert [path.name for path in tmp_path.iterdir()] == ["full"]

@@ -171,6 +171,10 @@ def test_a_registered_model_is_known_without_its_name(tmp_path: Path) -> None:
     assert opened(tmp_path / "m")[0]["version"] == "2"
     model.mlps[0] = nn.Linear(64, 1)
     storage.save(model, tmp_path / "m")
+    assert storage.load(tmp_path / "m").model.get_parameter("mlps.0.weight").shape == (1, 64)
+    assert opened(tmp_path / "m")[0]["version"] == "3"
+    model.mlps[0] = nn.Linear(64, 3)
+    storage.save(model, tmp_path / "m")
     assert opened(tmp_path / "m")[0]["version"] == "3"
     with pytest.raises(
         StorageError, match=r"m is a GnnNet, which this library does not build; give load\(path, build="

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from gnn import storage
+from gnn.compression import Structured, compress
 from gnn.models import build_model
 from gnn.storage.float_bytes import split_floats
 from tests.gnn.model_file_forgery import (
@@ -22,6 +23,7 @@ from tests.gnn.model_file_forgery import (
     refusal,
     save_spline,
 )
+from tests.gnn.toy_quantization import initial_model, task_for, tasks_of_every_kind, toy_context
 
 
 @pytest.fixture
@@ -164,3 +166,16 @@ def test_blobs_that_are_no_bytes_are_refused(saved: Path) -> None:
     for wrong in (torch.zeros(3), torch.zeros(3, 3, dtype=torch.uint8)):
         save_file({**tensors, "codes": wrong}, saved, {"gnn-compression": json.dumps(metadata)})
         assert refusal(saved) == "holds tensors that are no streams of bytes"
+
+
+def test_narrow_tensors_do_not_hide_settings_that_ask_for_more_memory_than_a_file_may(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    task = task_for("graphconv", tasks_of_every_kind())
+    context = toy_context("graphconv", task, tmp_path)
+    storage.save(compress(initial_model("graphconv", task), Structured(0.5), context).model, path)
+    assert storage.load(path).model.state_dict()["conv1.lin.weight"].shape == (8, 80)
+    settings = opened(path)[0]["settings"]
+    forge(path, {"settings": {**settings, "hidden_channels": 2**20, "in_channels": 2**20}})
+    assert refusal(path).startswith("has settings that ask for ")
+    forge(path, {"settings": {**settings, "hidden_channels": 2}})
+    assert refusal(path).startswith("holds tensor 'conv1.bias' as ['float32', [8]], which does not fit into ")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from gnn import storage
-from gnn.storage import container, model_file
+from gnn.storage import container, described_model
 from gnn.storage.quotation import quoted, reason_of
 from tests.gnn.model_file_forgery import (
     SETTINGS,
@@ -158,4 +158,4 @@ def test_bombs_take_no_memory(saved: Path) -> None:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2**26, bomb
-    assert max(container.HEADER_BYTES, container.DESCRIPTION_BYTES, model_file.STATE_BYTES) <= 2**26
+    assert max(container.HEADER_BYTES, container.DESCRIPTION_BYTES, described_model.STATE_BYTES) <= 2**26
