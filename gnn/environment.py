@@ -8,12 +8,14 @@ from pathlib import Path
 import torch
 
 
-def environment() -> dict[str, str]:
-    """PyTorch's version, the instruction set it chose and the processor's vendor, by which MKL picks kernels."""
+def environment(device: torch.device | str = "cpu") -> dict[str, str]:
+    """PyTorch's version, its instruction set, the processor's vendor, by which MKL picks kernels, and any GPU."""
+    gpu = {} if str(device) == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
     return {
         "torch": torch.__version__,
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "vendor": _cpu_field("vendor_id") or platform.machine(),
+        **gpu,
     }
 
 

@@ -39,6 +39,7 @@ class EagerGin(nn.Module):
 
 def eager_gin(model: Gin, task: GraphClassification) -> Inference:
     """Inference of the net on the test graphs as one batch."""
-    eager, batch = EagerGin(model), task.batch("test")
+    batch = task.batch("test")
+    eager = EagerGin(model).to(batch.features.device)
     arguments = batch.features, batch.edge_index, batch.graph_of_node, batch.graphs
     return torch.inference_mode()(lambda: eager(*arguments))

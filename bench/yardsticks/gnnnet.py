@@ -37,6 +37,7 @@ class EagerGnnNet(nn.Module):
 
 def eager_gnnnet(model: GnnNet, task: GraphClassification) -> Inference:
     """Inference of the net on the test graphs as one batch."""
-    eager, batch = EagerGnnNet(model), task.batch("test")
+    batch = task.batch("test")
+    eager = EagerGnnNet(model).to(batch.features.device)
     arguments = batch.features, batch.edge_index, batch.graph_of_node, batch.graphs
     return torch.inference_mode()(lambda: eager(*arguments))

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar, get_args
 
+import torch
 from torch import nn
 
 from gnn.errors import SettingError
@@ -79,14 +80,15 @@ class Quantization:
         settings: TensorQuantizerSettings | None = None,
         protection: DegreeProtection | None = None,
     ) -> Model:
-        """Give a model its quantizers, in place."""
+        """Give a model its quantizers, in place, on its own device."""
+        device = _device_of(model)
         model = quantize_model(model, self.scheme(settings, protection), self.fp32_layers)
         modules = dict(model.named_modules())
         for site in self.fp32_sites:
             if not hasattr(modules.get(site), "codes"):
                 raise SettingError(f"place {site!r} is to stay in FP32, but nothing is quantized there; check its name")
             model.set_submodule(site, nn.Identity())
-        return model
+        return model.to(device)
 
     def to_integers(self, model: Model, *, structure_only: bool = False) -> Model:
         """A quantized model as one that runs on integers and, in its field `quantization`, says how it was made.
@@ -97,7 +99,7 @@ class Quantization:
             in_bfloat16: Any = plain_weights(model)
             in_bfloat16.quantization = self
             return in_bfloat16
-        integer: Any = convert(model, structure_bits=self.bit_width if structure_only else None)
+        integer: Any = convert(model, structure_bits=self.bit_width if structure_only else None).to(_device_of(model))
         idle = [] if structure_only else idle_inputs(model)
         integer.quantization = replace(self, fp32_sites=(*self.fp32_sites, *idle))
         return integer
@@ -110,3 +112,7 @@ class Quantization:
 def empty_integer_model(plain: Model, quantization: Quantization) -> Model:
     """The integer model that a plain one and a description make, for a state to be read into."""
     return quantization.to_integers(quantization.apply(plain), structure_only=True)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))

@@ -117,7 +117,7 @@ class TensorQuantizer(nn.Module):
 
     def _track(self, values: Tensor, repeats: Tensor | None, kept: Tensor | None) -> Range:
         if kept is not None:
-            once = torch.ones(len(values), dtype=torch.int64) if repeats is None else repeats
+            once = kept.new_ones(len(values)) if repeats is None else repeats
             repeats = once.index_fill(0, kept, 0)
         before = self.tracked
         after = self.settings.tracking.follow(before, values, repeats)

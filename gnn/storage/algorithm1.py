@@ -1,5 +1,6 @@
 """The paper's Algorithm 1, exactly as printed, and the dense file it is compared with."""
 
+import copy
 import io
 
 import torch
@@ -36,7 +37,9 @@ def dense_size_bytes(model: nn.Module) -> int:
 def _state(model: nn.Module) -> dict[str, Tensor]:
     bare = bare_model(model)
     # It says what is no tensor or has no size yet; what it returns is no longer what `torch.save` is given.
-    tensor_state(bare)
+    if any(tensor.device.type != "cpu" for tensor in tensor_state(bare).values()):
+        # A file names the device of each tensor, and so takes more bytes where that has a longer name.
+        bare = copy.deepcopy(bare).cpu()
     return bare.state_dict()
 
 
