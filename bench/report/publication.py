@@ -13,8 +13,9 @@ from fixtures.record import Results
 # The run's own file, and that of the run under the paper's protocol, in the commands.
 RESULTS, PAPER_RESULTS = "results.json", "paper.json"
 REPORT = ".venv/bin/python -m bench.report"
-# Every task but this has other data or another split under the paper's protocol.
-SAME_IN_BOTH = "cora-node"
+# What the paper's protocol changes: nothing for Cora's nodes, and for BBBP that a few test molecules stand among those
+# to train on too, which moves the mean of no dense model by a standard error.
+WHERE_PROTOCOLS_DIFFER = "not cora-node and not bbbp"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def commands(results: Results, paper: Results | None = None) -> Iterator[str]:
 def _of_run(results: Results, file: str) -> Iterator[str]:
     options = f"--profile {results.profile}" + (f" --seeds {results.seeds}" if results.seeds else "")
     if results.protocol != "clean":
-        options += f' --protocol {results.protocol} -k "not {SAME_IN_BOTH}"'
+        options += f' --protocol {results.protocol} -k "{WHERE_PROTOCOLS_DIFFER}"'
     if results.gate not in ("", "enforce"):
         options += f" --gate {results.gate}"
     some = f"   # {len(results.cases)} of {results.profile_cases} cases" if _is_part(results) else ""
