@@ -23,7 +23,7 @@ BEYOND_MEMORY = 2**50
 class OnGpu(Tensor):
     """A tensor of the pretended GPU, and the ordinary one that holds its numbers."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore
 
     @staticmethod
     def __new__(cls: type, held: Tensor) -> "OnGpu":
@@ -34,7 +34,7 @@ class OnGpu(Tensor):
         self.held = held
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # pyright: ignore
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _there(func, args, kwargs or {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
