@@ -28,7 +28,10 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def registered_layout(header: Header, streams: Mapping[str, Stream], precision: Precision) -> Layout:
-    """The layout of the model that a header's settings ask for, when that is the one it describes."""
+    """The layout of the model that a header's settings ask for, when that is the one it describes.
+
+    Raises `StorageError` for anything else, and for settings that ask for more than such a file may.
+    """
     if header.settings is None:
         raise StorageError(
             f"is a {quoted(header.model)[1:-1]}, which this library does not build; give load(path, build=...)"
@@ -67,7 +70,10 @@ def check_described(layout: Layout, header: Header, precision: Precision) -> Non
 
 
 def built_model(model: Model, header: Header) -> Model:
-    """The user's module with tensors of the sizes that the file describes, or the integer model that it makes."""
+    """A module with tensors of the sizes that the file describes, or the integer model that it makes.
+
+    Raises `StorageError` where these do not fit into the module.
+    """
     own = tensor_state(bare_model(model))
     weights = {name: ["float32", shape, 32] for name, shape in (header.weights or {}).items()}
     described = {**header.tensors, **weights}
@@ -99,7 +105,10 @@ def built_model(model: Model, header: Header) -> Model:
 
 
 def build_without_memory(header: Header) -> GraphModel:
-    """A model of shapes only, given up as soon as it has more parameters than are described."""
+    """A model of shapes only, given up as soon as it has more parameters than are described.
+
+    Raises `StorageError` for settings that make no model.
+    """
     built = 0
 
     def count(_module: nn.Module, name: str, _parameter: nn.Parameter) -> None:
@@ -140,7 +149,7 @@ def _check_settings(settings: Mapping[str, Any], most: int) -> None:
 
 
 def check_feature_mask(header: Header, state: Mapping[str, Tensor]) -> None:
-    """Whether the mask of used input features, where a model has one, uses as many as its settings say."""
+    """Raise `StorageError` where the mask of used input features uses another number of them than the settings say."""
     asked, mask = (header.settings or {}).get("kept_features"), state.get("kept_features")
     if mask is not None and not (bool((mask <= 1).all()) and int(mask.sum()) == asked):
         raise StorageError(f"uses {int(mask.count_nonzero())} input features where its settings ask for {asked}")

@@ -12,21 +12,12 @@ import bench.yardsticks  # noqa: F401  (registers its inferences)
 from fixtures.inferences import EAGER, REFERENCE
 from gnn.case import Case
 from gnn.compression import (
-    L2,
     A2q,
-    Bf16,
     CompressionSettings,
     DegreeQuant,
     Dense,
-    FineGrained,
-    GlobalMagnitude,
-    Gradual,
-    Hybrid,
-    LayerAdaptive,
-    LotteryTicket,
     PostTraining,
     Qat,
-    Structured,
     compress,
 )
 from gnn.compression.retraining import fine_tune_once
@@ -37,27 +28,12 @@ from gnn.training import evaluate, fit
 from gnn.training_settings import TrainingSettings
 from tests.gnn.pretended_gpu import GPU
 from tests.gnn.toy_quantization import initial_model, task_for, tasks_of_every_kind, toy_context
+from tests.gnn.toy_training import EVERY_METHOD
 
 TASKS = {"node-classification": "cora-node", "link-prediction": "cora-link", "graph-classification": "proteins"}
-METHODS: tuple[CompressionSettings, ...] = (
-    Dense(),
-    GlobalMagnitude(0.5),
-    FineGrained(0.5),
-    LayerAdaptive(0.5),
-    Structured(0.5),
-    PostTraining(8),
-    Bf16(),
-    Qat(8),
-    DegreeQuant(8),
-    A2q(),
-    L2(1e-3, 0.5),
-    LotteryTicket(0.5),
-    Gradual(0.5),
-    Hybrid(GlobalMagnitude(0.5)),
-)
 BY_DEGREE_AND_GROUP = (Qat(8, tracking="percentile"), DegreeQuant(4), A2q())
 CASES = (
-    *(("spline", method) for method in METHODS),
+    *(("spline", method) for method in EVERY_METHOD),
     *(("gin", method) for method in BY_DEGREE_AND_GROUP),
     *((name, PostTraining(8)) for name in ("gin", "hgpsl", "ness", "supergat-readout")),
     # Its maximum over nodes asks for a plain tensor, and on integers it has no other way.

@@ -15,22 +15,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from gnn import storage
 from gnn.compression import (
-    L2,
     METHODS,
-    A2q,
-    Bf16,
     CompressionSettings,
-    DegreeQuant,
-    Dense,
-    FineGrained,
     GlobalMagnitude,
-    Gradual,
-    Hybrid,
-    LayerAdaptive,
-    LotteryTicket,
     PostTraining,
-    Qat,
-    Sensitivity,
     Structured,
     compress,
     fine_tune,
@@ -48,7 +36,7 @@ from gnn.tasks import NodeClassification
 from gnn.training import evaluate, fit
 from gnn.training_settings import Recipe
 from tests.gnn.random_graphs import random_task
-from tests.gnn.toy_training import RECIPE, same, state_of, toy_subject
+from tests.gnn.toy_training import EVERY_METHOD, RECIPE, same, state_of, toy_subject
 
 Model = Any
 
@@ -65,24 +53,9 @@ WRAPPERS: dict[str, Callable[[nn.Module], Any]] = {
     "averaged": AveragedModel,
     "nested": lambda model: compiled(nn.DataParallel(compiled(model))),
 }
-SETTINGS = [
-    Dense(),
-    FineGrained(0.5),
-    GlobalMagnitude(0.5),
-    Gradual(0.5),
-    Hybrid(GlobalMagnitude(0.5)),
-    L2(1e-3, 0.5),
-    LayerAdaptive(0.5),
-    LotteryTicket(0.5, "one-shot"),
-    PostTraining(),
-    Qat(),
-    A2q(),
-    Bf16(),
-    DegreeQuant(),
-    Sensitivity(0.1),
-    Structured(0.5),
+UNTRAINED = [
+    settings for settings in EVERY_METHOD if settings.method in ("dense", "global", "post-training", "structured")
 ]
-UNTRAINED = [settings for settings in SETTINGS if settings.method in ("dense", "global", "post-training", "structured")]
 GRAPHS = random_task()
 ONE_EPOCH = replace(RECIPE.training, epochs=1, patience=1, most_epochs=None)
 SHORT = Recipe(ONE_EPOCH, ONE_EPOCH)
@@ -135,7 +108,7 @@ def test_a_wrapped_model_has_the_file_and_the_numbers_of_the_bare_one(
         assert ask(wrapped, small_task) == ask(trained, small_task), name
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.method)
+@pytest.mark.parametrize("settings", EVERY_METHOD, ids=lambda settings: settings.method)
 def test_every_method_compresses_the_model_inside(
     settings: CompressionSettings, trained: GraphModel, small_task: NodeClassification, tmp_path: Path
 ) -> None:
@@ -150,7 +123,7 @@ def test_every_method_compresses_the_model_inside(
 
 
 def test_no_method_is_left_out() -> None:
-    assert {settings.method for settings in SETTINGS} == set(METHODS)
+    assert {settings.method for settings in EVERY_METHOD} == set(METHODS)
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)

@@ -10,7 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from gnn.artifacts import ArtifactStore
-from gnn.compression import TrainingContext
+from gnn.compression import (
+    L2,
+    A2q,
+    Bf16,
+    DegreeQuant,
+    Dense,
+    FineGrained,
+    GlobalMagnitude,
+    Gradual,
+    Hybrid,
+    LayerAdaptive,
+    LotteryTicket,
+    PostTraining,
+    Qat,
+    Sensitivity,
+    Structured,
+    TrainingContext,
+)
 from gnn.models import GraphModel
 from gnn.tasks import NodeClassification
 from gnn.training import fit
@@ -20,6 +37,23 @@ from tests.gnn.conftest import build_small_model
 SETTINGS = TrainingSettings(0.01, 5e-3, epochs=5, patience=5, most_epochs=10)
 RECIPE = Recipe(SETTINGS, replace(SETTINGS, epochs=4, most_epochs=None))
 State = dict[str, Tensor]
+EVERY_METHOD = (
+    Dense(),
+    FineGrained(0.5),
+    GlobalMagnitude(0.5),
+    Gradual(0.5),
+    Hybrid(GlobalMagnitude(0.5)),
+    L2(1e-3, 0.5),
+    LayerAdaptive(0.5),
+    LotteryTicket(0.5, "one-shot"),
+    PostTraining(),
+    Qat(),
+    A2q(),
+    Bf16(),
+    DegreeQuant(),
+    Sensitivity(0.1),
+    Structured(0.5),
+)
 
 
 class ToySubject(NamedTuple):
