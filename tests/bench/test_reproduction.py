@@ -107,6 +107,6 @@ def test_a_publication_names_the_commands_that_made_it() -> None:
         "scripts/bench --profile paper --gate strict --shard 1/2 --results results-1.json",
         "scripts/bench --profile paper --gate strict --shard 2/2 --results results-2.json",
         f"{report} merge results-1.json results-2.json -o results.json",
-        'scripts/bench --profile ci --protocol paper -k "not cora-node and not bbbp" --results paper.json',
+        'scripts/bench --profile ci --protocol paper -k "not cora-node and (dense or not bbbp)" --results paper.json',
         f"{report} results.json --paper-protocol paper.json {ending}",
     ]

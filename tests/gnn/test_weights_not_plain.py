@@ -25,8 +25,8 @@ from gnn.runtime import compile_inference
 from gnn.tasks import NodeClassification
 from gnn.training import fit
 from tests.gnn.five_models import outputs_on_test, random_model
-from tests.gnn.test_wrapped_models import GRAPHS, ONE_EPOCH, SETTINGS, Model, compiled, saved
-from tests.gnn.toy_training import same, state_of
+from tests.gnn.test_wrapped_models import GRAPHS, ONE_EPOCH, Model, compiled, saved
+from tests.gnn.toy_training import EVERY_METHOD, same, state_of
 
 # PyTorch would have its users move on from both.
 pytestmark = [
@@ -123,7 +123,7 @@ REFUSING: dict[str, Callable[[Model, Path], object]] = {
     "histograms": lambda model, _: weight_histograms({}, model),
     "runtime": lambda model, _: compile_inference(model, GRAPHS),
     "quantization": lambda model, _: Quantization("range", 8).apply(model),
-    **{settings.method: lambda model, _, settings=settings: compress(model, settings) for settings in SETTINGS},
+    **{settings.method: lambda model, _, settings=settings: compress(model, settings) for settings in EVERY_METHOD},
 }
 
 
@@ -179,7 +179,7 @@ def test_the_remedy_of_a_sentence_keeps_what_the_model_says(made_so: str, tmp_pa
     assert before is None or torch.equal(before, outputs_on_test(inside, GRAPHS))
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.method)
+@pytest.mark.parametrize("settings", EVERY_METHOD, ids=lambda settings: settings.method)
 def test_numbers_in_another_type_or_nowhere_are_refused(
     settings: CompressionSettings, small_task: NodeClassification
 ) -> None:
