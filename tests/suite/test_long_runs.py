@@ -111,7 +111,9 @@ def test_a_run_in_parts_gives_the_records_of_one_run(tmp_path: Path, monkeypatch
     # Nothing was left to run, which is no failure.
     assert again[0] == 0, again
     assert "3 cases taken from 2.json, 0 of 6 tests left to run" in again[1]
-    assert repeated(runs.document("again.json")) == repeated(runs.document("2.json"))
+    again_document = runs.document("again.json")
+    assert repeated(again_document) == repeated(runs.document("2.json"))
+    assert again_document["wall_s"] >= sum(again_document["durations_s"].values()) > 0
     assert refused[0] == pytest.ExitCode.USAGE_ERROR
     expected = "--resume cannot take what 2.json holds: --seeds is 1 in this run, and was None in that one"
     assert f"ERROR: {expected}" in refused[1].splitlines()
