@@ -16,8 +16,7 @@ def deterministic(seed: int) -> Iterator[None]:
     is not filled before it is written: that makes no result repeatable that was not, and takes a tenth of the time.
     """
     threads = torch.get_num_threads()
-    algorithms = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    algorithms = torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic
     filling = memory.fill_uninitialized_memory
     # Counting devices asks the driver, which may warn; where CUDA was never used it has no random numbers to keep.
@@ -25,11 +24,12 @@ def deterministic(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices, device_type="cuda"):
         torch.manual_seed(seed)
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        # As use_deterministic_algorithms(True), which imports the compiler of PyTorch for it, and that takes seconds.
+        torch.set_deterministic_debug_mode("error")
         memory.fill_uninitialized_memory = False
         try:
             yield
         finally:
             memory.fill_uninitialized_memory = filling
-            torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
+            torch.set_deterministic_debug_mode(algorithms)
             torch.set_num_threads(threads)

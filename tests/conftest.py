@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from gnn.native.library import cache_folder
 from tests.forked_commands import Run
 from tests.installed import build_and_install, in_forks, site_of
 
@@ -52,8 +53,12 @@ def same_random_numbers() -> None:
 
 
 def pytest_configure() -> None:
-    """Leave the other processors to the other workers of the test run: threads that wait for one are busy too."""
+    """Leave the other processors to the other workers of the test run: threads that wait for one are busy too.
+
+    Kernels are compiled once for all tests, also where a test has a home folder of its own.
+    """
     torch.set_num_threads(1)
+    os.environ.setdefault("GNN_KERNEL_CACHE", str(cache_folder()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
