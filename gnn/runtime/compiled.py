@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import torch
@@ -14,7 +13,7 @@ from gnn.models import fp32_model, on_task, unwrapped_model
 from gnn.native import SPARSE, has_bfloat16
 from gnn.quantization.description import in_bfloat16
 from gnn.quantization.integer_model import is_integer, plain_model
-from gnn.runtime.agreement import TOLERANCE, agree, agree_on_grids
+from gnn.runtime.agreement import TOLERANCE, agree, agree_on_grids, own_rounding
 from gnn.runtime.kernels import KERNEL, Kernel
 from gnn.runtime.peepholes import FUSED, fuse
 from gnn.tasks import Task
@@ -62,7 +61,7 @@ def compile(  # noqa: A001
     compiled = lowered(module, precision)
     if example is not None:
         arguments = () if isinstance(example, Mapping) else example if isinstance(example, tuple) else (example,)
-        _fuse(compiled, arguments, dict(example) if isinstance(example, Mapping) else {}, deduplicate)
+        _fuse(compiled, module, arguments, dict(example) if isinstance(example, Mapping) else {}, deduplicate)
     return compiled
 
 
@@ -176,18 +175,33 @@ def _hooks(layer: nn.Module) -> bool:
     return bool(layer._forward_hooks or layer._forward_pre_hooks)
 
 
-def _fuse(compiled: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], deduplicate: bool | None) -> None:
+def _fuse(
+    compiled: nn.Module,
+    module: nn.Module,
+    arguments: tuple[Any, ...],
+    keywords: dict[str, Any],
+    deduplicate: bool | None,
+) -> None:
     if "" not in (report := vars(compiled)[REPORT]):
         report[""] = (
             "not fused, since a layer has hooks"
             if any(_hooks(layer) for layer in compiled.modules())
-            else fuse(compiled, arguments, keywords, _agreement(compiled), deduplicate)
+            else fuse(compiled, arguments, keywords, _agreement(compiled, module, arguments, keywords), deduplicate)
         )
 
 
-def _agreement(compiled: nn.Module) -> Callable[[Any, Any], bool]:
+def _agreement(
+    compiled: nn.Module, module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> Callable[[Any, Any], bool]:
     """How a fused form is compared with the module's own forward."""
-    return agree_on_grids if is_integer(compiled) else partial(agree, tolerance=TOLERANCE[vars(compiled)[PRECISION]])
+    if is_integer(compiled):
+        return agree_on_grids
+    tolerance = TOLERANCE[vars(compiled)[PRECISION]]
+
+    def agreed(own: Any, fused: Any) -> bool:  # noqa: ANN401
+        return agree(own, fused, tolerance) or agree(own, fused, own_rounding(module, arguments, keywords))
+
+    return agreed
 
 
 def compile_inference(model: nn.Module, task: Task, *, deduplicate: bool | None = None) -> Inference:
@@ -196,8 +210,11 @@ def compile_inference(model: nn.Module, task: Task, *, deduplicate: bool | None 
     Everything that depends on structure and weights alone is done here, once; what is left is what a server would
     repeat. `deduplicate` is as in `compile`. Raises `SettingError` for a model that `fp32_model` refuses.
     """
-    compiled = lowered(fp32_model(model))
-    return _inference(compiled, task, lambda arguments, keywords: _fuse(compiled, arguments, keywords, deduplicate))
+    plain = fp32_model(model)
+    compiled = lowered(plain)
+    return _inference(
+        compiled, task, lambda arguments, keywords: _fuse(compiled, plain, arguments, keywords, deduplicate)
+    )
 
 
 def model_inference(model: nn.Module, task: Task) -> Inference:
