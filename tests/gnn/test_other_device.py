@@ -17,7 +17,6 @@ from gnn.compression import (
     DegreeQuant,
     Dense,
     PostTraining,
-    Qat,
     compress,
 )
 from gnn.compression.retraining import fine_tune_once
@@ -31,7 +30,7 @@ from tests.gnn.toy_quantization import initial_model, task_for, tasks_of_every_k
 from tests.gnn.toy_training import EVERY_METHOD
 
 TASKS = {"node-classification": "cora-node", "link-prediction": "cora-link", "graph-classification": "proteins"}
-BY_DEGREE_AND_GROUP = (Qat(8, tracking="percentile"), DegreeQuant(4), A2q())
+BY_DEGREE_AND_GROUP = (DegreeQuant(4, tracking="percentile"), A2q())
 CASES = (
     *(("spline", method) for method in EVERY_METHOD),
     *(("gin", method) for method in BY_DEGREE_AND_GROUP),
