@@ -22,14 +22,21 @@ def agree(own: Any, fused: Any, tolerance: float) -> bool:  # noqa: ANN401
 
 @torch.no_grad()
 def own_rounding(module: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> float:
-    """How far from the exact result a module's own forward pass may be, as a share of the largest number.
+    """Estimate how far from the exact result a module's own forward pass may be.
 
-    Measured is how far the result moves when every weight is rounded to its next number up or down. It is most where a
-    channel never varies, as after pruning: its normalisation divides by the root of nearly nothing.
+    4 max|f(x; w (1 + e s)) - f(x; w)| / max|f(x; w)|, s = +1 or -1 at random and e the distance of FP32's numbers from
+    one another: how far the result moves with the last bit of every weight. It is most where a channel never varies, as
+    after pruning: its normalisation divides by the root of nearly nothing.
+
+    Source: random perturbation of the last bit, as in Monte Carlo arithmetic (Parker, 1997).
 
     Args:
-        module: A module in FP32, which is not changed.
+        module: A module in FP32 and in no wrapper, which is not changed.
         arguments, keywords: Those of the call.
+
+    Returns:
+        A share of the largest number, at most `MOST_ROUNDING`; 0 where the result is no tensor of finite numbers or
+        has none but zeros.
     """
     own, moved = copy.deepcopy(module).eval(), copy.deepcopy(module).eval()
     random = torch.Generator().manual_seed(0)

@@ -196,10 +196,10 @@ def _agreement(
     """How a fused form is compared with the module's own forward."""
     if is_integer(compiled):
         return agree_on_grids
-    tolerance = TOLERANCE[vars(compiled)[PRECISION]]
+    tolerance, bare = TOLERANCE[vars(compiled)[PRECISION]], unwrapped_model(module)
 
     def agreed(own: Any, fused: Any) -> bool:  # noqa: ANN401
-        return agree(own, fused, tolerance) or agree(own, fused, own_rounding(module, arguments, keywords))
+        return agree(own, fused, tolerance) or agree(own, fused, own_rounding(bare, arguments, keywords))
 
     return agreed
 

@@ -1,5 +1,7 @@
 """A fused form is compared with the module's own forward as exactly as that computes, and no more."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,6 +59,12 @@ def test_a_form_that_rounds_elsewhere_is_taken_and_one_that_is_wrong_is_not(
     # No two orders of sums agree so well, which stands for a module that amplifies what rounding did.
     monkeypatch.setitem(TOLERANCE, "fp32", 1e-12)
     assert explain(compile_module(normalised, EXAMPLE))[""].startswith("fused: ")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the wrapper was run")
+
+    wrapped: Any = torch.compile(normalised, backend=refuse)
+    assert explain(compile_module(wrapped, EXAMPLE))[""].startswith("fused: ")
 
     after = Affine.after
     monkeypatch.setattr(Affine, "after", lambda layer, scale, shift: after(layer, scale, shift * 1.001))
