@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,8 +58,8 @@ class ArtifactStore:
 
     def path(self, key: Mapping[str, object]) -> Path:
         """The file of an artifact; `key` holds all that determines it, as JSON values."""
-        packages = {package: version(package) for package in PACKAGES}
-        text = json.dumps({**key, "environment": environment(), "packages": packages, "format": FORMAT}, sort_keys=True)
+        made_by = {"environment": environment(), "packages": _versions(), "format": FORMAT}
+        text = json.dumps({**key, **made_by}, sort_keys=True)
         return self.folder / "artifacts" / f"{hashlib.sha256(text.encode()).hexdigest()}.artifact"
 
     def load_or_build(self, key: Mapping[str, object], build: Callable[[], Artifact]) -> Artifact:
@@ -76,6 +77,11 @@ class ArtifactStore:
             with _cache_errors(path):
                 write_atomically(path, hashlib.sha256(content).digest() + content)
             return artifact
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in PACKAGES}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import altair
 
 from bench.report.figure import Figure
-from bench.report.figures.style import panels
+from bench.report.figures.style import panels, tooltip
 from bench.report.table import Cell, Table
 from fixtures.record import Record, Results, read_results
 from gnn.errors import GnnError
@@ -137,6 +137,6 @@ def _panel(metric: str, points: Sequence[dict[str, Cell]], order: Sequence[str],
         x=altair.X("run:N", sort=[*order], title="run: commit"),
         y=altair.Y("share:Q", title="share of the first run", scale=altair.Scale(zero=False)),
         color=altair.Color("shown:N", scale=scale),
-        detail="case:N",
-        tooltip=[altair.Tooltip(f"{name}:{kind}") for name, kind in fields.items()],
+        detail=altair.Detail("case:N"),
+        tooltip=tooltip(*(f"{name}:{kind}" for name, kind in fields.items())),
     )

@@ -93,13 +93,14 @@ class Quantization:
     def to_integers(self, model: Model, *, structure_only: bool = False) -> Model:
         """A quantized model as one that runs on integers and, in its field `quantization`, says how it was made.
 
-        One in bfloat16 has its rounded weights as plain parameters.
+        One in bfloat16 has its rounded weights as plain parameters. With `structure_only` it is the model itself.
         """
+        device = _device_of(model)
         if self.kind == BFLOAT16:
             in_bfloat16: Any = plain_weights(model)
             in_bfloat16.quantization = self
             return in_bfloat16
-        integer: Any = convert(model, structure_bits=self.bit_width if structure_only else None).to(_device_of(model))
+        integer: Any = convert(model, structure_bits=self.bit_width if structure_only else None).to(device)
         idle = [] if structure_only else idle_inputs(model)
         integer.quantization = replace(self, fp32_sites=(*self.fp32_sites, *idle))
         return integer

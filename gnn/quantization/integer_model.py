@@ -25,10 +25,12 @@ def convert(model: Model, *, structure_bits: int | None = None) -> Model:
 
     It computes what the model computes in evaluation, up to the rounding of FP32 sums in the simulation, which may move
     a number that lies between two steps of the next grid by one step. What no integers can take over stays in FP32 as
-    it was simulated, and `untouched_layers` says why. With `structure_bits` only the structure is made, with weights of
-    so many bits, for a state to be read into. Raises `SettingError` where no product runs on integers.
+    it was simulated, and `untouched_layers` says why. With `structure_bits` only the structure is made, of the model
+    itself, with weights of so many bits, for a state to be read into. Raises `SettingError` where no product runs on
+    integers.
     """
-    integer = copy.deepcopy(unwrapped_model(model)).eval()
+    bare = unwrapped_model(model)
+    integer = (bare if structure_bits else copy.deepcopy(bare)).eval()
     if structure_bits is None:
         for place in idle_inputs(integer):
             integer.set_submodule(place, nn.Identity())

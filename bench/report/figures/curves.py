@@ -8,7 +8,7 @@ from typing import Any
 import altair
 
 from bench.matrix import TABLE
-from bench.report.figures.style import PAPER, colour, inline, panels
+from bench.report.figures.style import PAPER, colour, inline, panels, tooltip
 from bench.report.reported import read_reported_compression
 from bench.report.table import Cell, Table
 from fixtures.paired import paired_difference
@@ -18,7 +18,12 @@ from gnn.case import Case
 # Of the curves of a panel, in the order in which they are given.
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 SOLID, DASHED = [1, 0], [4, 3]
-TOLD = ["case:N", "curve:N", altair.Tooltip("y:Q", title="value"), altair.Tooltip("std:Q", title="± std"), "seeds:Q"]
+TOLD = [
+    *tooltip("case:N", "curve:N"),
+    altair.Tooltip("y:Q", title="value"),
+    altair.Tooltip("std:Q", title="± std"),
+    *tooltip("seeds:Q"),
+]
 OURS = f"datum.method != '{PAPER}'"
 
 
@@ -99,7 +104,7 @@ def curves(
             marks.encode(shape=shape, tooltip=TOLD),
         ]
         if any(point.ci95 for point in shown):
-            layers.insert(1, base.mark_rule().encode(y="low:Q", y2="high:Q"))
+            layers.insert(1, base.mark_rule().encode(y=altair.Y("low:Q"), y2=altair.Y2("high:Q")))
         if any(point.seeds for point in shown):
             layers.insert(0, _dots(max(len(point.seeds) for point in shown)))
         panel = altair.layer(*layers, data=inline([_datum(point) for point in shown]))
@@ -116,7 +121,7 @@ def _dots(seeds: int) -> altair.Chart:
         strokeCap="round", strokeWidth=4, opacity=0.35, invalid="break-paths-show-path-domains"
     )
     folded = dots.transform_fold([part for seed in range(seeds) for part in (f"s{seed}", "none")], as_=["seed", "each"])
-    return folded.encode(y="each:Q", detail="curve:N", order=altair.value(0))
+    return folded.encode(y=altair.Y("each:Q"), detail=altair.Detail("curve:N"), order=altair.value(0))
 
 
 def _datum(point: Point) -> dict[str, Cell]:

@@ -9,7 +9,7 @@ from bench.report.figure import Figure, Missing
 from bench.report.figures.curves import Point, curve_table, curves, interval, paper_points
 from bench.report.figures.registry import by_model, compared_models, draws, finite
 from bench.report.figures.settings import ACCURACY, SPARSITY, of_method
-from bench.report.figures.style import inline, logarithmic, method_scales, panels
+from bench.report.figures.style import inline, logarithmic, method_scales, panels, tooltip
 from bench.report.pareto import front
 from bench.report.table import Table
 from fixtures.record import Record, Results
@@ -79,12 +79,12 @@ def _panel(name: str, rows: Sequence[Row], color: altair.Color, shape: altair.Sh
         return altair.Chart(inline(renamed)).encode(x=x, y=altair.Y(f"{value}:Q", **ACCURACY))
 
     best, rest = ([row for row in rows if row["on the front"] == answer] for answer in ("yes", "no"))
-    tooltip = ["case:N", "bytes:Q", "accuracy:Q", "from:Q", "to:Q", "seeds:Q"]
-    marks = {"color": color, "shape": shape, "tooltip": tooltip}
+    told = tooltip("case:N", "bytes:Q", "accuracy:Q", "from:Q", "to:Q", "seeds:Q")
+    marks = {"color": color, "shape": shape, "tooltip": told}
     layers = [
         drawn(rest).mark_point(size=26, opacity=0.55).encode(**marks),
         drawn(_stairs(best)).mark_line(color="currentColor", opacity=0.35, strokeWidth=1.5),
-        drawn(best, "from").mark_rule(opacity=0.6).encode(y2="to:Q", color=color),
+        drawn(best, "from").mark_rule(opacity=0.6).encode(y2=altair.Y2("to:Q"), color=color),
         drawn(best).mark_point(filled=True, size=60, opacity=1).encode(**marks),
     ]
     return altair.LayerChart(layer=layers, title=name, height=260)

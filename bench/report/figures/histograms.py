@@ -4,7 +4,7 @@ import altair
 
 from bench.report.figure import Figure, Missing
 from bench.report.figures.registry import by_model, draws, finite
-from bench.report.figures.style import RAMP, colour, inline, panels
+from bench.report.figures.style import RAMP, colour, inline, panels, tooltip
 from bench.report.table import Table
 from fixtures.record import Record, Results
 from gnn.compression.weight_statistics import WeightHistogram
@@ -103,10 +103,10 @@ def _layers(name: str, records: list[Record]) -> altair.LayerChart:
     legend = altair.Legend(title="sparsity asked of the model", type="symbol", values=[0.1, 0.3, 0.5, 0.7, 0.9])
     return altair.LayerChart(
         layer=[
-            base.mark_line(color="currentColor", opacity=0.3).encode(detail="layer:N"),
+            base.mark_line(color="currentColor", opacity=0.3).encode(detail=altair.Detail("layer:N")),
             base.mark_point(filled=True, size=50, opacity=1).encode(
                 color=altair.Color("asked:Q", scale=ramp, legend=legend),
-                tooltip=["case:N", "layer:N", "asked:Q", "zeros:Q"],
+                tooltip=tooltip("case:N", "layer:N", "asked:Q", "zeros:Q"),
             ),
         ],
         title=name,

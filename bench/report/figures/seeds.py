@@ -8,7 +8,7 @@ from bench.report.figure import Figure, Missing
 from bench.report.figures.curves import Point, curve_table, curves, interval
 from bench.report.figures.registry import by_model, compared_models, draws, finite, is_dense
 from bench.report.figures.settings import ACCURACY
-from bench.report.figures.style import colour, inline, panels
+from bench.report.figures.style import colour, inline, panels, tooltip
 from bench.report.table import Table
 from fixtures.record import Record, Results
 
@@ -92,7 +92,7 @@ def _degrees(case: str, rows: list[dict[str, float]]) -> altair.LayerChart:
                 x=x,
                 y=altair.Y("bits:Q", title="bits", scale=scale, axis=axis),
                 size=size,
-                tooltip=["degree:O", "bits:Q", "nodes:Q", "share:Q"],
+                tooltip=tooltip("degree:O", "bits:Q", "nodes:Q", "share:Q"),
             ),
             altair.Chart(inline(means))
             .mark_line(color=colour("a2q"), strokeWidth=1.5)

@@ -7,7 +7,7 @@ import altair
 
 from bench.report.figure import Figure, Missing
 from bench.report.figures.registry import draws, finite, is_dense
-from bench.report.figures.style import colour, inline, logarithmic, method_scales, panels
+from bench.report.figures.style import colour, inline, logarithmic, method_scales, panels, tooltip
 from bench.report.lottery import MARGIN, ticket_differences
 from bench.report.table import Table
 from fixtures.record import Record, Results
@@ -68,11 +68,11 @@ def _speeds(name: str, rows: Sequence[Row], color: altair.Color) -> altair.Layer
     layers = [
         even.encode(x=altair.X("even:Q", **x)),
         base.mark_point(filled=True, size=40, opacity=0.7).encode(
-            x=altair.X("ratio:Q", **x), tooltip=["case:N", "ratio:Q", "from:Q", "to:Q"]
+            x=altair.X("ratio:Q", **x), tooltip=tooltip("case:N", "ratio:Q", "from:Q", "to:Q")
         ),
     ]
     if any(row["from"] is not None for row in rows):
-        layers.insert(1, base.mark_rule(opacity=0.4).encode(x=altair.X("from:Q", **x), x2="to:Q"))
+        layers.insert(1, base.mark_rule(opacity=0.4).encode(x=altair.X("from:Q", **x), x2=altair.X2("to:Q")))
     title = name if name == RUNTIME else [name, *dict.fromkeys(row["batch"] for row in rows)]
     return altair.LayerChart(layer=layers, title=title, height=20 * len({row["line"] for row in rows}))
 
@@ -117,10 +117,10 @@ def _tickets(name: str, rows: Sequence[Row]) -> altair.LayerChart:
     bounds = [{"bound": 0.0}, *([{"bound": -MARGIN}] if "dense" in name else [])]
     lines = altair.Chart(inline(bounds)).mark_rule(color="currentColor", opacity=0.5).encode(x=altair.X("bound:Q", **x))
     whiskers = base.mark_rule(strokeWidth=1.5, color=colour("lottery-ticket")).encode(
-        x=altair.X("from:Q", **x), x2="to:Q"
+        x=altair.X("from:Q", **x), x2=altair.X2("to:Q")
     )
     marks = base.mark_point(filled=True, size=50, opacity=1, color=colour("lottery-ticket")).encode(
-        x=altair.X("difference:Q", **x), tooltip=["case:N", "difference:Q", "from:Q", "to:Q"]
+        x=altair.X("difference:Q", **x), tooltip=tooltip("case:N", "difference:Q", "from:Q", "to:Q")
     )
     height = 20 * len({row["line"] for row in rows})
     return altair.LayerChart(layer=[lines, whiskers, marks], title=name, height=height)

@@ -75,6 +75,11 @@ def method_scales(present: Sequence[str]) -> tuple[altair.Color, altair.Shape]:
     )
 
 
+def tooltip(*fields: str) -> list[altair.Tooltip]:
+    """What is told of a mark; altair takes a hundredth of a second to find out what the text in each would be."""
+    return [*map(altair.Tooltip, fields)]
+
+
 def logarithmic(values: Sequence[float], form: str = "~s") -> dict[str, Any]:
     """Scale and axis for numbers that span decades: a line at every decade, or at 1, 2 and 5 where there are few."""
     first, last = (math.floor(math.log10(value)) for value in (min(values), max(values)))
