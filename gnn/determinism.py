@@ -22,9 +22,7 @@ def deterministic(seed: int) -> Iterator[None]:
     # Counting devices asks the driver, which may warn; where CUDA was never used it has no random numbers to keep.
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices, device_type="cuda"):
-        # The first also asks for a traceback to seed GPUs with later, in three milliseconds.
-        seed_all = torch.manual_seed if torch.backends.cuda.is_built() else torch.default_generator.manual_seed
-        seed_all(seed)
+        torch.manual_seed(seed)
         torch.set_num_threads(1)
         # As use_deterministic_algorithms(True), which imports the compiler of PyTorch for it, and that takes seconds.
         torch.set_deterministic_debug_mode("error")

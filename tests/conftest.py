@@ -49,7 +49,7 @@ def run_installed(installed: Path) -> Iterator[Run]:
 @pytest.fixture(autouse=True)
 def same_random_numbers() -> None:
     """A test that draws weights without a seed of its own draws the same ones in every run and in every order."""
-    # That of the processor alone: `torch.manual_seed` takes three milliseconds for that of GPUs.
+    # That of the processor alone: for GPUs `torch.manual_seed` takes a traceback too, in every test.
     torch.default_generator.manual_seed(0)
 
 

@@ -60,8 +60,8 @@ class LinkPredictor(GraphModel):
         if torch.is_grad_enabled():
             return (embedding[pairs[0]] * embedding[pairs[1]]).sum(dim=1)
         # The same numbers in half the time; its gradient would add up in another order.
-        first, second = (embedding.index_select(0, ends) for ends in pairs)
-        return first.mul_(second).sum(dim=1)
+        first, second = pairs.unbind()
+        return embedding.index_select(0, first).mul_(embedding.index_select(0, second)).sum(dim=1)
 
     def losses(self, task: LinkPrediction, inputs: Any, batch_size: int | None) -> Iterator[Tensor]:  # noqa: ANN401, ARG002
         """Binary cross-entropy of all training edges and as many pairs without one, drawn anew."""

@@ -93,7 +93,8 @@ class Quantization:
     def to_integers(self, model: Model, *, structure_only: bool = False) -> Model:
         """A quantized model as one that runs on integers and, in its field `quantization`, says how it was made.
 
-        One in bfloat16 has its rounded weights as plain parameters. With `structure_only` it is the model itself.
+        One in bfloat16 has its rounded weights as plain parameters. With `structure_only` the model itself is
+        changed, and loses its weights.
         """
         device = _device_of(model)
         if self.kind == BFLOAT16:

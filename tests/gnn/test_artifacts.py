@@ -120,6 +120,13 @@ def test_another_environment_is_another_file(
     assert store.path(KEY) != here
 
 
+def test_another_version_of_a_package_is_another_file(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = store.path(KEY)
+    newer = gnn.artifacts._versions() | {"rdkit": "2099.9.1"}
+    monkeypatch.setattr(gnn.artifacts, "_versions", lambda: newer)
+    assert store.path(KEY) != before
+
+
 def test_a_key_that_is_no_json_is_refused(store: ArtifactStore, builder: Builder) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         store.load_or_build({"key": object()}, builder)

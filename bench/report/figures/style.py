@@ -76,7 +76,7 @@ def method_scales(present: Sequence[str]) -> tuple[altair.Color, altair.Shape]:
 
 
 def tooltip(*fields: str) -> list[altair.Tooltip]:
-    """What is told of a mark; altair takes a hundredth of a second to find out what the text in each would be."""
+    """Make tooltips of fields; of a plain text altair looks up what it is in its whole schema, in 7 milliseconds."""
     return [*map(altair.Tooltip, fields)]
 
 
