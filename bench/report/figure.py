@@ -17,6 +17,7 @@ from bench.report.table import Table
 from fixtures.record import Results
 
 SVG = "http://www.w3.org/2000/svg"
+CIRCLE, GROUP, LINE, PATH, TEXT = (f"{{{SVG}}}{name}" for name in ("circle", "g", "line", "path", "text"))
 PICTURE_WIDTH = 760
 PICTURE_SCALE = 2
 PICTURE_COLOURS = 64
@@ -27,8 +28,9 @@ LEFT_OUT = re.compile(r"role|aria-.*|class|pointer-events|font-family|stroke-mit
 INHERITED = ("fill", "fill-opacity", "stroke", "stroke-opacity", "font-size", "font-weight", "text-anchor")
 SHORTER = re.compile(r"-?\d+\.\d{2,}(?:e-\d+)?")
 # A mark in the shape of a circle as Vega writes it, and the place that it is moved to.
-CIRCLE = re.compile(r"M([\d.]+),0A\1,\1,0,1,1,-\1,0A\1,\1,0,1,1,\1,0")
+ROUND = re.compile(r"M([\d.]+),0A\1,\1,0,1,1,-\1,0A\1,\1,0,1,1,\1,0")
 PLACE = re.compile(r"translate\(([-\d.]+),([-\d.]+)\)")
+LINES = re.compile(r"(M[-\d.,]+l[-\d.,]+)+")
 
 
 @dataclass(frozen=True)
@@ -124,17 +126,46 @@ def _shorten(element: ElementTree.Element) -> None:
             element.set(name, SHORTER.sub(_short, value))
     if "stroke" not in element.attrib:
         element.attrib.pop("stroke-width", None)
-    circle, place = CIRCLE.fullmatch(element.get("d", "")), PLACE.fullmatch(element.get("transform", ""))
-    if circle and place:
-        del element.attrib["d"], element.attrib["transform"]
-        element.tag = f"{{{SVG}}}circle"
-        element.attrib |= {"cx": place[1], "cy": place[2], "r": circle[1]}
+    _place(element)
     for name in INHERITED if len(element) else ():
         values = {child.get(name) for child in element}
         if len(values) == 1 and (value := values.pop()) is not None:
             element.set(name, value)
             for child in element:
                 del child.attrib[name]
+    _join(element)
+
+
+def _place(element: ElementTree.Element) -> None:
+    """Draw a circle, a line or a text where it is seen, instead of at zero and moved from there."""
+    moved = PLACE.fullmatch(element.get("transform", "translate(0,0)"))
+    circle, is_text = ROUND.fullmatch(element.get("d", "")), element.tag == TEXT and not len(element)
+    if not moved or not (circle or is_text or element.tag == LINE):
+        return
+    element.attrib.pop("transform", None)
+    x, y = moved.groups()
+    if circle:
+        del element.attrib["d"]
+        element.tag = CIRCLE
+        element.attrib |= {"cx": x, "cy": y, "r": circle[1]}
+    elif is_text:
+        element.attrib |= {"x": x, "y": y}
+    else:
+        element.tag = PATH
+        element.set("d", f"M{x},{y}l{element.attrib.pop('x2')},{element.attrib.pop('y2')}")
+
+
+def _join(element: ElementTree.Element) -> None:
+    """Draw neighbouring lines that look alike as one path, and the parts of a group that changes nothing without it."""
+    parts = [part for child in element for part in (child if child.tag == GROUP and not child.attrib else [child])]
+    element[:] = parts[:1]
+    for part in parts[1:]:
+        ours, others = element[-1].attrib, part.attrib
+        are_lines = all(LINES.fullmatch(found.get("d", "")) and "opacity" not in found for found in (ours, others))
+        if are_lines and ours | {"d": ""} == others | {"d": ""}:
+            ours["d"] += others["d"]
+        else:
+            element.append(part)
 
 
 def _short(number: re.Match[str]) -> str:
@@ -142,6 +173,6 @@ def _short(number: re.Match[str]) -> str:
 
 
 def _invisible(element: ElementTree.Element) -> bool:
-    empty = element.tag == f"{{{SVG}}}g" and not len(element)
-    unpainted = element.tag == f"{{{SVG}}}path" and not (element.get("fill") or element.get("stroke"))
+    empty = element.tag == GROUP and not len(element)
+    unpainted = element.tag == PATH and not (element.get("fill") or element.get("stroke"))
     return empty or unpainted or element.get("display") == "none"

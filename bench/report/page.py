@@ -69,10 +69,10 @@ class Page:
     history: Sequence[Figure] = ()
 
     @property
-    def sliders(self) -> dict[str, list[Any]]:
-        """The compressed cases as the page chooses among them: every name once, before all rows."""
+    def sliders(self) -> dict[str, Any]:
+        """The compressed cases as the page chooses among them."""
         shown = [{**option, "settings": settings_text(option["settings"])} for option in self._compressed]
-        return {"names": [*CHOSEN_BY], "rows": [[option[name] for name in CHOSEN_BY] for option in shown]}
+        return _compact([{name: option[name] for name in CHOSEN_BY} for option in shown])
 
     @property
     def _compressed(self) -> list[Mapping[str, Any]]:
@@ -194,13 +194,31 @@ def html(page: Page, *, split: bool = False) -> str:
 
 
 def compact(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """A declaration of a figure in which each set of data has every name once, before all rows."""
+    """A declaration of a figure in which each set of data has every name, and every text of many rows, once."""
     return {**spec, "datasets": {name: _compact(rows) for name, rows in spec["datasets"].items()}}
 
 
-def _compact(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return {"names": names, "rows": [[row.get(name) for name in names] for row in rows]}
+def _compact(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    texts = {name: _texts(column) for name, column in columns.items()}
+    told = [
+        [found.index(value) if found else _rounded(value) for value in columns[name]] for name, found in texts.items()
+    ]
+    return {"names": texts, "rows": [*zip(*told, strict=True)]}
+
+
+def _texts(column: Sequence[Any]) -> list[str | None] | None:
+    """The texts of a column that repeats them, so that its rows have their places."""
+    found = list(dict.fromkeys(column)) if all(isinstance(value, str | None) for value in column) else column
+    return [*found] if len(found) <= len(column) / 2 else None
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401
+    """A number, or both of an interval, with more digits than a page shows; all of them are in the files beside it."""
+    if isinstance(value, tuple):
+        return [*map(_rounded, value)]
+    return float(f"{value:.8g}") if isinstance(value, float) else value
 
 
 def looks(table: Table) -> dict[str, list[int]]:

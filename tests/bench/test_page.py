@@ -177,8 +177,10 @@ def test_numbers_are_set_to_the_right_and_sentences_take_several_lines() -> None
     assert looks(table) == {"right": [2, 3], "long": [5]}
 
 
-def test_the_numbers_of_a_figure_are_on_the_page_with_every_name_told_once() -> None:
-    rows = [{"case": "a", "score": 0.5}, {"case": "b", "score": 0.25, "drop": 0.125}]
+def test_the_data_of_a_figure_have_every_name_and_every_text_that_repeats_once() -> None:
+    settings = ["INT8", None, "INT8", "INT8"]
+    rows = [{"case": name, "setting": setting, "score": 0.5} for name, setting in zip("abcd", settings, strict=True)]
+    rows[1] |= {"score": 1 / 3, "ci95": (2 / 3, 1.0)}
     (data,) = compact({"datasets": {"rows": rows}})["datasets"].values()
-    named = [dict(zip(data["names"], row, strict=True)) for row in data["rows"]]
-    assert named == [{"case": "a", "score": 0.5, "drop": None}, rows[1]]
+    assert data["names"] == {"case": None, "setting": ["INT8", None], "score": None, "ci95": None}
+    assert data["rows"][:2] == [("a", 0, 0.5, None), ("b", 1, 0.33333333, [0.66666667, 1.0])]
