@@ -1,5 +1,6 @@
 """Every value the paper reports beside what a run measured of it, with a verdict; docs/reproduction.md defines it."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,6 +22,7 @@ CLOSE = 0.02  # a difference of scores that nobody would act on
 SIZE_ALLOWANCE = 0.03
 LEAST_SEEDS = 3  # of fewer nobody can say how much they scatter
 
+SPARSITY = re.compile(r"\.s0\.(\d)")
 SEEDS = {known.case.id: known.seeds for known in TABLE}
 
 Subject = Record | Data | tuple[Record, ...]
@@ -249,12 +251,29 @@ def _size_verdict(comparison: Comparison) -> tuple[str, str]:
     if abs(measured - reported) <= allowed:
         return REPRODUCED, ""
     record = comparison.subject
-    if isinstance(record, Record) and abs(ratio_in_older_container(record) - reported) <= allowed:
+    older = ratio_in_older_container(record) if isinstance(record, Record) else measured
+    if abs(older - reported) <= allowed:
         return DIFFERS, "torch.save writes more beside the values than that of torch 2.0.1"
-    if elsewhere := _contradiction(comparison, allowed):
+    if elsewhere := _contradiction(comparison, allowed) or _other_zeros(comparison.entry, (measured, older), allowed):
         return NOT_REPRODUCIBLE, elsewhere
     empty = _emptied(comparison)
     return DIFFERS, f"{empty}, so Algorithm 1 keeps it whole" if empty else UNKNOWN
+
+
+def _other_zeros(entry: Reported, ours: Sequence[float], allowed: float) -> str:
+    """A ratio that the paper prints of the same model with as many zeros or fewer, and that rules this one out."""
+    reported, share = entry.value or 0.0, SPARSITY.search(entry.row)
+    twin = entry.row.removesuffix(".ft") if entry.row.endswith(".ft") else f"{entry.row}.ft"
+    for other in _printed(twin, entry.metric):
+        distance = min(abs((other.value or 0.0) - one) for one in ours)
+        if distance <= min(allowed, 0.5 * abs(reported - ours[0])):
+            trained = "fine-tuned" if twin.endswith(".ft") else "not fine-tuned"
+            return f"Table {other.table} has {other.formatted('.2f')} for the same model {trained}, with as many zeros"
+    for fewer in reversed(range(1, int(share[1]))) if share and reported < min(ours) else ():
+        for other in _printed(SPARSITY.sub(f".s0.{fewer}", entry.row), entry.metric):
+            if (other.value or 0.0) > reported + allowed:
+                return f"Table {other.table} has {other.formatted('.2f')} already at sparsity 0.{fewer}"
+    return ""
 
 
 def _count_verdict(comparison: Comparison) -> tuple[str, str]:

@@ -146,8 +146,9 @@ def _took(results: Results) -> str:
 
 
 def _seeds(cases: Sequence[Record]) -> str:
-    numbers = sorted({len(record.seeds) for record in cases})
-    return f"{' or '.join(map(str, numbers)) or 'no'} {'seed' if numbers == [1] else 'seeds'}"
+    numbers = [str(number) for number in sorted({len(record.seeds) for record in cases})]
+    listed = " or ".join(filter(None, [", ".join(numbers[:-1]), *numbers[-1:]]))
+    return f"{listed or 'no'} {'seed' if numbers == ['1'] else 'seeds'}"
 
 
 def is_red(record: Record, gate: str) -> bool:

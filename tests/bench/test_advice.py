@@ -155,6 +155,18 @@ def test_verdict_and_exit_status_follow_the_gate(results: Results, status: int, 
     assert exit_status(made_up_results(SMALL), results) == status
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [([1, 1], "1 seed"), ([5], "5 seeds"), ([3, 5, 3], "3 or 5 seeds"), ([20, 5, 10], "5, 10 or 20 seeds")],
+)
+def test_the_front_says_how_many_seeds_its_cases_have(counts: list[int], said: str) -> None:
+    cases = [
+        made_up_record(f"bbbp.gin.l2.r{place}", seeds=[*range(count)], accuracy={"values": [0.8] * count})
+        for place, count in enumerate(counts)
+    ]
+    assert front(made_up_results(*cases)).run.endswith(f", {said} per case")
+
+
 def test_the_front_says_planted_data_loudly() -> None:
     planted = front(made_up_results(SMALL, data={"bbbp": {"source": "planted"}}))
     assert planted.warning.startswith("PLANTED DATA: bbbp is generated")
