@@ -9,7 +9,7 @@ import pytest
 
 from bench.report.comparison import compare
 from bench.report.paper_tables import compared_tables
-from bench.report.publication import commands, publication
+from bench.report.publication import WHERE_PROTOCOLS_DIFFER, commands, publication
 from bench.report.reading import read_paper_run
 from bench.report.reported import read_all_reported
 from bench.report.reproduction import VERDICTS, counted, every_value_table, is_result, reasons_table, verdicts_table
@@ -107,6 +107,6 @@ def test_a_publication_names_the_commands_that_made_it() -> None:
         "scripts/bench --profile paper --gate strict --shard 1/2 --results results-1.json",
         "scripts/bench --profile paper --gate strict --shard 2/2 --results results-2.json",
         f"{report} merge results-1.json results-2.json -o results.json",
-        'scripts/bench --profile ci --protocol paper -k "not cora-node and (dense or not bbbp)" --results paper.json',
+        f'scripts/bench --profile ci --protocol paper -k "{WHERE_PROTOCOLS_DIFFER}" --results paper.json',
         f"{report} results.json --paper-protocol paper.json {ending}",
     ]
