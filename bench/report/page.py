@@ -199,19 +199,22 @@ def compact(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compact(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    texts = {name: _texts(column) for name, column in columns.items()}
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [[row.get(name) for row in rows] for name in names]
+    texts = [_texts(column) for column in columns]
     told = [
-        [found.index(value) if found else _rounded(value) for value in columns[name]] for name, found in texts.items()
+        [found.index(value) if found else _rounded(value) for value in column]
+        for column, found in zip(columns, texts, strict=True)
     ]
-    return {"names": texts, "rows": [*zip(*told, strict=True)]}
+    return {"names": names, "texts": texts, "rows": [*zip(*told, strict=True)]}
 
 
-def _texts(column: Sequence[Any]) -> list[str | None] | None:
-    """The texts of a column that repeats them, so that its rows have their places."""
-    found = list(dict.fromkeys(column)) if all(isinstance(value, str | None) for value in column) else column
-    return [*found] if len(found) <= len(column) / 2 else None
+def _texts(column: Sequence[Any]) -> list[str | None]:
+    """The texts of a column that repeats them, so that its rows have their places; none of any other column."""
+    if not all(isinstance(value, str | None) for value in column):
+        return []
+    found = list(dict.fromkeys(column))
+    return found if len(found) <= len(column) / 2 else []
 
 
 def _rounded(value: Any) -> Any:  # noqa: ANN401

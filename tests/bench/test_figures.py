@@ -1,15 +1,21 @@
 """The figures: from a made-up run, and from records made by hand."""
 
+import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
+import altair
 import pytest
+import vl_convert
+from PIL import Image, ImageChops
 
 from bench.report.figure import PICTURE_WIDTH, Figure, Missing
 from bench.report.figures import draw_figures
 from bench.report.figures.style import FOREIGN, GREY, METHODS, RAMP
+from bench.report.table import Table
 from fixtures.record import Results
 from tests.bench.made_up_records import made_up_record, made_up_results
 from tests.bench.made_up_run import made_up_run
@@ -85,6 +91,37 @@ def test_a_picture_is_small_whole_and_without_ids_styles_or_scripts(figures: dic
         names = {element.tag.rpartition("}")[2] for element in svg.iter()}
         assert names <= {"svg", "g", "path", "circle", "line", "text", "tspan", "rect"}, figure.key
         assert not [element for element in svg.iter() if element.get("id") or element.get("style")]
+
+
+@pytest.mark.parametrize("key", ["figure-1", "figure-7", "speed-ups", "tickets"])
+def test_a_picture_is_what_vega_draws(figures: dict[str, Figure], key: str) -> None:
+    own, drawn = rasterized(figures[key].svg()), rasterized(vl_convert.vegalite_to_svg(figures[key].spec()))
+    # Coordinates are rounded to a tenth of a pixel, and edges that overlap are painted once.
+    assert apart(own, drawn) < 0.05 * apart(drawn, Image.new("RGB", drawn.size, "white"))
+
+
+def test_neighbouring_lines_are_one_path_where_they_look_alike() -> None:
+    rows = [{"place": place, "colour": colour} for place, colour in enumerate(("red", "red", "blue"))]
+    lines = altair.Chart(altair.Data(values=rows)).mark_rule()
+    placed = lines.encode(x=altair.X("place", type="quantitative", axis=None))
+    coloured = placed.encode(stroke=altair.Stroke("colour", type="nominal", scale=None))
+    sizes = {"margin": 10, "width": 100, "label": 50}
+    chart = altair.concat(coloured).properties(usermeta=sizes).configure_legend(orient="top")
+    svg = Figure("lines", "Lines", "", chart, Table("lines", "Lines", [], [])).svg()
+    drawn = [element for element in ElementTree.fromstring(svg).iter() if element.get("stroke") in ("red", "blue")]  # noqa: S314
+    assert [(path.get("stroke"), path.get("d", "").count("M")) for path in drawn] == [("red", 2), ("blue", 1)]
+
+
+def rasterized(svg: str) -> Image.Image:
+    """A picture on white, without its texts, whose fonts differ."""
+    lines = re.sub("<text.*?</text>", "", svg, flags=re.DOTALL)
+    drawn = Image.open(io.BytesIO(vl_convert.svg_to_png(lines))).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
+
+
+def apart(one: Image.Image, other: Image.Image) -> int:
+    """In how many points, channel by channel, two pictures are more than a fifth of the scale apart."""
+    return sum(sum(band.histogram()[51:]) for band in ImageChops.difference(one, other).split())
 
 
 @pytest.mark.parametrize(("width", "columns"), [(350, 1), (PICTURE_WIDTH, 2), (1400, 2)])

@@ -182,5 +182,6 @@ def test_the_data_of_a_figure_have_every_name_and_every_text_that_repeats_once()
     rows = [{"case": name, "setting": setting, "score": 0.5} for name, setting in zip("abcd", settings, strict=True)]
     rows[1] |= {"score": 1 / 3, "ci95": (2 / 3, 1.0)}
     (data,) = compact({"datasets": {"rows": rows}})["datasets"].values()
-    assert data["names"] == {"case": None, "setting": ["INT8", None], "score": None, "ci95": None}
+    assert data["names"] == ["case", "setting", "score", "ci95"]
+    assert data["texts"] == [[], ["INT8", None], [], []]
     assert data["rows"][:2] == [("a", 0, 0.5, None), ("b", 1, 0.33333333, [0.66666667, 1.0])]

@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock
 
 import gnn.artifacts
-from gnn.artifacts import Artifact, ArtifactStore, CorruptArtifactWarning, environment
+from gnn.artifacts import Artifact, ArtifactStore, CorruptArtifactWarning
 from gnn.errors import CacheError
 from gnn.turns import taking_turns
 
@@ -109,22 +109,17 @@ def test_another_key_is_another_file(store: ArtifactStore, change: dict[str, obj
     assert store.path(KEY | change) != store.path(KEY)
 
 
-@pytest.mark.parametrize("change", [{"torch": "0.0.1"}, {"instruction_set": "ABACUS"}, {"vendor": "Babbage"}])
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("environment", "torch"), ("environment", "instruction_set"), ("environment", "vendor"), ("_versions", "rdkit")],
+)
 def test_another_environment_is_another_file(
-    store: ArtifactStore, change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    store: ArtifactStore, part: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = store.path(KEY)
+    here, elsewhere = store.path(KEY), getattr(gnn.artifacts, part)() | {name: "another"}
     assert here == store.path(KEY)
-    elsewhere = environment() | change
-    monkeypatch.setattr(gnn.artifacts, "environment", lambda: elsewhere)
+    monkeypatch.setattr(gnn.artifacts, part, lambda: elsewhere)
     assert store.path(KEY) != here
-
-
-def test_another_version_of_a_package_is_another_file(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = store.path(KEY)
-    newer = gnn.artifacts._versions() | {"rdkit": "2099.9.1"}
-    monkeypatch.setattr(gnn.artifacts, "_versions", lambda: newer)
-    assert store.path(KEY) != before
 
 
 def test_a_key_that_is_no_json_is_refused(store: ArtifactStore, builder: Builder) -> None:

@@ -1,8 +1,8 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
 // Every name is told once, before all rows, and so are texts that repeat.
-const named = ({ names, rows }) =>
-  rows.map((row) => Object.fromEntries(Object.entries(names).map(([name, texts], index) => [name, texts ? texts[row[index]] : row[index]])));
+const named = ({ names, texts, rows }) =>
+  rows.map((row) => Object.fromEntries(names.map((name, index) => [name, texts[index].length ? texts[index][row[index]] : row[index]])));
 const data = (id) => JSON.parse(byId(id)?.textContent ?? "null", (_, value) => (value?.names && value.rows ? named(value) : value));
 for (const element of document.querySelectorAll(".script-only")) element.hidden = false;
 for (const element of document.querySelectorAll(".no-script")) element.hidden = true;
