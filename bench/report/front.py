@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.report.advice import interval, settings_text
 from bench.report.moved import SNAPSHOTS, Moved, moved
 from bench.report.pareto import Option, options
 from bench.report.table import Cell, Table
 from fixtures.findings import Verdict
-from fixtures.record import Record, Results
+from fixtures.record import Commit, Record, Results
 from fixtures.summary import status, verdict
 
 ENFORCE = "enforce"
@@ -60,6 +62,7 @@ class Front:
     run: str
     data: str
     took: str
+    again: str
     planted: tuple[str, ...]
     date: str | None
     commit: str
@@ -104,6 +107,7 @@ def front(results: Results, snapshots: Path = SNAPSHOTS) -> Front:
         run=f"protocol {results.protocol}, profile {results.profile}, {_seeds(results.cases)} per case",
         data=", ".join(f"{name} ({data.source})" for name, data in sorted(results.data.items())),
         took=_took(results),
+        again=" ".join(_again(part) for part in results.shards if part["number"] is None),
         planted=tuple(sorted(name for name, data in results.data.items() if data.source == "planted")),
         date=results.date,
         commit=str(results.commit),
@@ -120,10 +124,20 @@ def _machines(results: Results) -> str:
     """The machine of the run, or each of several with the shards that it ran."""
     of_shards: dict[str, list[str]] = {}
     for shard in results.shards:
-        of_shards.setdefault(_machine(shard["machine"]), []).append(f"{shard['number']}/{shard['of']}")
+        name = "run again" if shard["number"] is None else f"{shard['number']}/{shard['of']}"
+        of_shards.setdefault(_machine(shard["machine"]), []).append(name)
     if len(of_shards) < 2:
         return _machine(results.machine)
     return "; ".join(f"shards {', '.join(names)}: {machine}" for machine, names in of_shards.items())
+
+
+def _again(part: Mapping[str, Any]) -> str:
+    """Which cases a later run replaces, and why they failed before."""
+    commit, failed = msgspec.convert(part["commit"], Commit), part["failed_before"]
+    others = [case for case in part["cases"] if case not in failed]
+    why = [*failed.values(), *([f"for no failure, {', '.join(others)}"] if others else [])]
+    cases = f"{len(part['cases'])} {'case' if len(part['cases']) == 1 else 'cases'}"
+    return f"{cases}, with commit {commit}, in the place of what the run had: {'; '.join(why)}."
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

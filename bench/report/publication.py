@@ -65,10 +65,16 @@ def _of_run(results: Results, file: str) -> Iterator[str]:
     if not results.shards:
         yield f"scripts/bench {options} --results {file}{some}"
         return
-    parts = [file.replace(".json", f"-{part['number']}.json") for part in results.shards]
-    for part, name in zip(results.shards, parts, strict=True):
-        yield f"scripts/bench {options} --shard {part['number']}/{part['of']} --results {name}"
-    yield f"{REPORT} merge {' '.join(parts)} -o {file}{some}"
+    stem, names = file.removesuffix(".json"), []
+    for part in results.shards:
+        if part["number"] is None:
+            which, commit = " ".join(f"--case {case}" for case in part["cases"]), f"   # with {part['commit']['sha']}"
+            yield f"scripts/bench {options} {which} --results {stem}-again.json{commit}"
+            names.append(f"--again {stem}-again.json")
+        else:
+            names.append(f"{stem}-{part['number']}.json")
+            yield f"scripts/bench {options} --shard {part['number']}/{part['of']} --results {names[-1]}"
+    yield f"{REPORT} merge {' '.join(names)} -o {file}{some}"
 
 
 def _is_part(results: Results) -> bool:

@@ -110,3 +110,10 @@ def test_a_publication_names_the_commands_that_made_it() -> None:
         f'scripts/bench --profile ci --protocol paper -k "{WHERE_PROTOCOLS_DIFFER}" --results paper.json',
         f"{report} results.json --paper-protocol paper.json {ending}",
     ]
+    again = {"number": None, "of": None, "machine": {}, "cases": [ROW], "commit": {"sha": "f00"}, "failed_before": {}}
+    whole = shards(CLEAN, 1)
+    whole.shards.append(again)
+    assert [*commands(whole)][1:3] == [
+        f"scripts/bench --profile paper --gate strict --case {ROW} --results results-again.json   # with f00",
+        f"{report} merge results-1.json --again results-again.json -o results.json",
+    ]
