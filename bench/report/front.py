@@ -14,7 +14,7 @@ from bench.report.pareto import Option, options
 from bench.report.table import Cell, Table
 from fixtures.findings import Verdict
 from fixtures.record import Commit, Record, Results
-from fixtures.summary import status, verdict
+from fixtures.summary import seeds_text, status, verdict
 
 ENFORCE = "enforce"
 # pytest's own number for a run that was interrupted.
@@ -104,7 +104,7 @@ def front(results: Results, snapshots: Path = SNAPSHOTS) -> Front:
     return Front(
         machine=_machines(results),
         versions=", ".join(f"{package} {version}" for package, version in results.versions.items()),
-        run=f"protocol {results.protocol}, profile {results.profile}, {_seeds(results.cases)} per case",
+        run=f"protocol {results.protocol}, profile {results.profile}, {seeds_text(results.cases)} per case",
         data=", ".join(f"{name} ({data.source})" for name, data in sorted(results.data.items())),
         took=_took(results),
         again=" ".join(_again(part) for part in results.shards if part["number"] is None),
@@ -132,10 +132,11 @@ def _machines(results: Results) -> str:
 
 
 def _again(part: Mapping[str, Any]) -> str:
-    """Which cases a later run replaces, and why they failed before."""
+    """Which cases a later run replaces, and why they failed before, without the rule's own reason."""
     commit, failed = msgspec.convert(part["commit"], Commit), part["failed_before"]
     others = [case for case in part["cases"] if case not in failed]
-    why = [*failed.values(), *([f"for no failure, {', '.join(others)}"] if others else [])]
+    why = [reason.split(" (")[0] for reason in failed.values()]
+    why += [f"for no failure, {', '.join(others)}"] if others else []
     cases = f"{len(part['cases'])} {'case' if len(part['cases']) == 1 else 'cases'}"
     return f"{cases}, with commit {commit}, in the place of what the run had: {'; '.join(why)}."
 
@@ -157,12 +158,6 @@ def _took(results: Results) -> str:
     if not results.wall_s or results.measuring_s is None:
         return ""
     return f"{results.wall_s / 60:,.0f} minutes, {results.measuring_s / results.wall_s:.0%} of them measuring"
-
-
-def _seeds(cases: Sequence[Record]) -> str:
-    numbers = [str(number) for number in sorted({len(record.seeds) for record in cases})]
-    listed = " or ".join(filter(None, [", ".join(numbers[:-1]), *numbers[-1:]]))
-    return f"{listed or 'no'} {'seed' if numbers == ['1'] else 'seeds'}"
 
 
 def is_red(record: Record, gate: str) -> bool:
