@@ -19,7 +19,7 @@ from bench.report.front import RULE, Front, front
 from bench.report.moved import SNAPSHOTS
 from bench.report.paper_tables import paper_tables
 from bench.report.pareto import options_of
-from bench.report.publication import Publication, publication
+from bench.report.publication import PAPER_RECORDS, RECORDS, Publication, publication
 from bench.report.table import Table
 from fixtures.record import Results
 from fixtures.same_run import results_bytes
@@ -157,8 +157,8 @@ def files_of(
         split: Whether styles and scripts have files of their own, as a policy without inline scripts asks for.
     """
     files = {"index.html": html(page, split=split).encode(), "README.md": markdown(page).encode()}
-    files |= {"records.json": results_bytes(document, compact=True)} | (split_files() if split else {})
-    files |= {"records-paper.json": results_bytes(paper, compact=True)} if paper else {}
+    files |= {RECORDS: results_bytes(document, compact=True)} | (split_files() if split else {})
+    files |= {PAPER_RECORDS: results_bytes(paper, compact=True)} if paper else {}
     files |= {name: text.encode() for name, text in ci_files(page.front).items()}
     # Nobody reads them one by one: the tables of the paper have the same in order.
     files["tables/every-value.csv"] = page.published.every_value.csv().encode()

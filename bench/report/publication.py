@@ -12,6 +12,8 @@ from fixtures.record import Results
 
 # The run's own file, and that of the run under the paper's protocol, in the commands.
 RESULTS, PAPER_RESULTS = "results.json", "paper.json"
+# What a page has beside it: the same, from which it is made again.
+RECORDS, PAPER_RECORDS = "records.json", "records-paper.json"
 REPORT = ".venv/bin/python -m bench.report"
 # The paper's protocol changes nothing for Cora's nodes. For BBBP, which takes most of the time, a few test molecules
 # stand among those to train on too; its dense models tell what that changes. Of other methods the paper has no number.
@@ -23,13 +25,14 @@ WHERE_PROTOCOLS_DIFFER = (
 
 @dataclass(frozen=True)
 class Publication:
-    """The findings that are told first, tables of claims, verdicts and reasons, every value, and the commands."""
+    """The findings that are told first, tables of claims, verdicts and reasons, every value, files and commands."""
 
     found: Sequence[Judged]
     claims: Table
     verdicts: Table
     reasons: Table
     every_value: Table
+    records: Sequence[str]
     commands: Sequence[str]
 
 
@@ -42,6 +45,7 @@ def publication(results: Results, paper: Results | None = None) -> Publication:
         verdicts_table(comparisons),
         reasons_table(comparisons),
         every_value_table(comparisons),
+        (RECORDS,) if paper is None else (RECORDS, PAPER_RECORDS),
         [*commands(results, paper)],
     )
 
