@@ -62,7 +62,7 @@ class Front:
     run: str
     data: str
     took: str
-    again: str
+    again: Mapping[str, Sequence[str]]
     planted: tuple[str, ...]
     date: str | None
     commit: str
@@ -107,7 +107,7 @@ def front(results: Results, snapshots: Path = SNAPSHOTS) -> Front:
         run=f"protocol {results.protocol}, profile {results.profile}, {seeds_text(results.cases)} per case",
         data=", ".join(f"{name} ({data.source})" for name, data in sorted(results.data.items())),
         took=_took(results),
-        again=" ".join(_again(part) for part in results.shards if part["number"] is None),
+        again=dict(_again(part) for part in results.shards if part["number"] is None),
         planted=tuple(sorted(name for name, data in results.data.items() if data.source == "planted")),
         date=results.date,
         commit=str(results.commit),
@@ -131,14 +131,12 @@ def _machines(results: Results) -> str:
     return "; ".join(f"shards {', '.join(names)}: {machine}" for machine, names in of_shards.items())
 
 
-def _again(part: Mapping[str, Any]) -> str:
-    """Which cases a later run replaces, and why they failed before, without the rule's own reason."""
-    commit, failed = msgspec.convert(part["commit"], Commit), part["failed_before"]
-    others = [case for case in part["cases"] if case not in failed]
-    why = [reason.split(" (")[0] for reason in failed.values()]
-    why += [f"for no failure, {', '.join(others)}"] if others else []
-    cases = f"{len(part['cases'])} {'case' if len(part['cases']) == 1 else 'cases'}"
-    return f"{cases}, with commit {commit}, in the place of what the run had: {'; '.join(why)}."
+def _again(part: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """How many cases a later run replaces, and why each failed before."""
+    commit, cases = msgspec.convert(part["commit"], Commit), part["cases"]
+    count = f"{len(cases)} {'case' if len(cases) == 1 else 'cases'}"
+    said = f"{count} ran again, with commit {commit}; of the first run the gate had said"
+    return said, [part["failed_before"].get(case, f"{case}: had not failed") for case in cases]
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

@@ -95,7 +95,7 @@ class Page:
         date = f"{front.date.replace('T', ' ')}, commit {front.commit}" if front.date else "not recorded"
         run = front.run + "".join(f"; {test} broke" for test in front.broken)
         facts = {"Machine": front.machine, "Run": run, "Data": front.data, "Versions": front.versions, "Date": date}
-        return facts | {name: text for name, text in (("Took", front.took), ("Run again", front.again)) if text}
+        return facts | ({"Took": front.took} if front.took else {})
 
     @property
     def all_tables(self) -> list[Table]:
