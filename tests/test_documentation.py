@@ -100,7 +100,7 @@ def collected(arguments: list[str]) -> list[str]:
         "--quiet",
         "-p",
         "no:hypothesispytest",
-        *(["--data", "planted"] if "bench" in some else []),
+        *(["--data", "planted"] if {"bench", "--case"}.intersection(some) else []),
     ]
 
 

@@ -63,6 +63,9 @@ def _of_run(results: Results, file: str) -> Iterator[str]:
     options = f"--profile {results.profile}" + (f" --seeds {results.seeds}" if results.seeds else "")
     if results.protocol != "clean":
         options += f' --protocol {results.protocol} -k "{WHERE_PROTOCOLS_DIFFER}"'
+    is_planted = {data.source == "planted" for data in results.data.values()}
+    if len(is_planted) == 1:
+        options += " --data planted" if is_planted.pop() else " --data real"
     if results.gate not in ("", "enforce"):
         options += f" --gate {results.gate}"
     some = f"   # {len(results.cases)} of {results.profile_cases} cases" if _is_part(results) else ""

@@ -100,20 +100,31 @@ def test_a_publication_names_the_commands_that_made_it() -> None:
     report = ".venv/bin/python -m bench.report"
     ending = "-o docs/results --markdown docs/results.md --picture docs/table.svg"
     assert publication(made_up_results(made_up_record(ROW), seeds=2, profile_cases=9)).commands == [
-        "scripts/bench --profile ci --seeds 2 --results results.json   # 1 of 9 cases",
+        "scripts/bench --profile ci --seeds 2 --data real --results results.json   # 1 of 9 cases",
         f"{report} results.json {ending}",
     ]
+    options = "--profile paper --data real --gate strict"
     assert [*commands(shards(CLEAN, 2), PAPER)] == [
-        "scripts/bench --profile paper --gate strict --shard 1/2 --results results-1.json",
-        "scripts/bench --profile paper --gate strict --shard 2/2 --results results-2.json",
+        f"scripts/bench {options} --shard 1/2 --results results-1.json",
+        f"scripts/bench {options} --shard 2/2 --results results-2.json",
         f"{report} merge results-1.json results-2.json -o results.json",
-        f'scripts/bench --profile ci --protocol paper -k "{WHERE_PROTOCOLS_DIFFER}" --results paper.json',
+        f'scripts/bench --profile ci --protocol paper -k "{WHERE_PROTOCOLS_DIFFER}" --data real --results paper.json',
         f"{report} results.json --paper-protocol paper.json {ending}",
     ]
-    again = {"number": None, "of": None, "machine": {}, "cases": [ROW], "commit": {"sha": "f00"}, "failed_before": {}}
+    again = {"number": None, "machine": {}, "cases": [ROW], "commit": {"sha": "f00"}, "failed_before": {}}
     whole = shards(CLEAN, 1)
     whole.shards.append(again)
     assert [*commands(whole)][1:3] == [
-        f"scripts/bench --profile paper --gate strict --case {ROW} --results results-again.json   # with f00",
+        f"scripts/bench {options} --case {ROW} --results results-again.json   # with f00",
         f"{report} merge results-1.json --again results-again.json -o results.json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sources", "option"),
+    [(["root", "cache"], " --data real"), (["planted"], " --data planted"), (["root", "planted"], "")],
+)
+def test_a_command_names_the_data_where_it_is_all_of_one_kind(sources: list[str], option: str) -> None:
+    data = {f"task-{place}": {"source": source} for place, source in enumerate(sources)}
+    first, _ = commands(made_up_results(made_up_record(ROW), data=data))
+    assert first == f"scripts/bench --profile ci{option} --results results.json"
