@@ -13,6 +13,7 @@ from bench.report.moved import SNAPSHOTS, Moved, moved
 from bench.report.pareto import Option, options
 from bench.report.table import Cell, Table
 from fixtures.findings import Verdict
+from fixtures.progress import case_name
 from fixtures.record import Commit, Record, Results
 from fixtures.summary import seeds_text, status, verdict
 
@@ -20,6 +21,8 @@ ENFORCE = "enforce"
 # pytest's own number for a run that was interrupted.
 INTERRUPTED = 2
 MAX_DROP = 0.01
+# Of methods that took the most of a run, so many are named.
+LONGEST = 5
 RULE = (
     "of the compressed cases of a model that were stored, read back, timed and are not red, those that no other one "
     "beats in bytes, speed and accuracy: the smallest file whose drop stays within "
@@ -152,10 +155,16 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _took(results: Results) -> str:
-    """How long the run took, of shards all together, and what of it was measuring; no text in older files."""
+    """How long the run took, of shards all together, and what took most of it; no text in older files."""
     if not results.wall_s or results.measuring_s is None:
         return ""
-    return f"{results.wall_s / 60:,.0f} minutes, {results.measuring_s / results.wall_s:.0%} of them measuring"
+    measuring = f"{results.wall_s / 60:,.0f} minutes, {results.measuring_s / results.wall_s:.0%} of them measuring"
+    method = {record.id: record.method for record in results.cases}
+    took_s: Counter[str] = Counter()
+    for test, duration_s in results.durations_s.items():
+        took_s[method.get(case_name(test), "other tests")] += duration_s
+    shares = [f"{name} {duration_s / took_s.total():.0%}" for name, duration_s in took_s.most_common(LONGEST)]
+    return "; most of it, training included: ".join(filter(None, [measuring, ", ".join(shares)]))
 
 
 def is_red(record: Record, gate: str) -> bool:

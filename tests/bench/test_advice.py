@@ -167,6 +167,17 @@ def test_the_front_says_how_many_seeds_its_cases_have(counts: list[int], said: s
     assert front(made_up_results(*cases)).run.endswith(f", {said} per case")
 
 
+def test_the_front_says_which_methods_took_most_of_the_time() -> None:
+    cases = [made_up_record("bbbp.gin.dense"), made_up_record("bbbp.gin.global.s0.5")]
+    durations = {"test_it.py::test_it[bbbp.gin.dense]": 30.0, "test_it.py::test_it[bbbp.gin.global.s0.5]": 60.0}
+    run = made_up_results(*cases, wall_s=120.0, measuring_s=12.0)
+    assert front(run).took == "2 minutes, 10% of them measuring"
+    run = made_up_results(
+        *cases, wall_s=120.0, measuring_s=12.0, durations_s={**durations, "test_speed.py::test": 10.0}
+    )
+    assert front(run).took.endswith(", training included: global 60%, dense 30%, other tests 10%")
+
+
 def test_the_front_says_planted_data_loudly() -> None:
     planted = front(made_up_results(SMALL, data={"bbbp": {"source": "planted"}}))
     assert planted.warning.startswith("PLANTED DATA: bbbp is generated")
