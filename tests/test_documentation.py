@@ -90,7 +90,7 @@ def command_of(line: str, folder: Path) -> Command | None:
 def collected(arguments: list[str]) -> list[str]:
     """Arguments with which pytest only collects; of the unit tests, which are many, one file."""
     some = ["tests/test_architecture.py" if argument == "tests" else argument for argument in arguments]
-    # No run was interrupted, and the ids of real cases are not those of planted ones.
+    # No run was interrupted, nobody may have real data, and the ids of its cases are not those of planted ones.
     some = [word for before, word in zip(["", *some], some, strict=False) if "--resume" not in (before, word)]
     some = [f"planted-{word}" if before == "--case" else word for before, word in zip(["", *some], some, strict=False)]
     # Importing hypothesis takes longer than anything else here.
@@ -100,7 +100,7 @@ def collected(arguments: list[str]) -> list[str]:
         "--quiet",
         "-p",
         "no:hypothesispytest",
-        *(["--data", "planted"] if {"bench", "--case"}.intersection(some) else []),
+        *(["--data", "planted"] if {"bench", "--case", "--data"}.intersection(some) else []),
     ]
 
 
