@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,12 @@ def _took(results: Results) -> str:
         return ""
     measuring = f"{results.wall_s / 60:,.0f} minutes, {results.measuring_s / results.wall_s:.0%} of them measuring"
     method = {record.id: record.method for record in results.cases}
-    took_s: Counter[str] = Counter()
+    took_s: dict[str, float] = {}
     for test, duration_s in results.durations_s.items():
-        took_s[method.get(case_name(test), "other tests")] += duration_s
-    shares = [f"{name} {duration_s / took_s.total():.0%}" for name, duration_s in took_s.most_common(LONGEST)]
+        name = method.get(case_name(test), "other tests")
+        took_s[name] = took_s.get(name, 0.0) + duration_s
+    longest = sorted(took_s.items(), key=itemgetter(1), reverse=True)[:LONGEST]
+    shares = [f"{name} {duration_s / sum(took_s.values()):.0%}" for name, duration_s in longest]
     return "; most of it, training included: ".join(filter(None, [measuring, ", ".join(shares)]))
 
 
