@@ -166,8 +166,8 @@ def _took(results: Results) -> str:
         name = method.get(case_name(test), "other tests")
         took_s[name] = took_s.get(name, 0.0) + duration_s
     longest = sorted(took_s.items(), key=itemgetter(1), reverse=True)[:LONGEST]
-    shares = [f"{name} {duration_s / sum(took_s.values()):.0%}" for name, duration_s in longest]
-    return "; most of it, training included: ".join(filter(None, [measuring, ", ".join(shares)]))
+    shares = [f"{name} {duration_s / sum(took_s.values()):.0%}" for name, duration_s in longest if duration_s]
+    return f"{measuring}; most of it, training included: {', '.join(shares)}" if shares else measuring
 
 
 def is_red(record: Record, gate: str) -> bool:

@@ -35,14 +35,7 @@ def test_names_that_hold_markup_are_texts_and_every_link_leads_to_a_file(tmp_pat
         PRUNED, id=f"cora-node.gcn.{MARKUP}", method_id=MARKUP, settings=PRUNED.settings | {"why": MARKUP}
     )
     red = changed(DENSE, gate={"status": "fail", "reasons": [MARKUP], "red": True})
-    again = {
-        "number": None,
-        "of": None,
-        "machine": {},
-        "cases": [MARKUP],
-        "commit": {"sha": MARKUP},
-        "failed_before": {},
-    }
+    again = {"number": None, "machine": {}, "cases": [MARKUP], "commit": {"sha": MARKUP}, "failed_before": {}}
     run = made_up_results(red, hostile, machine={"cpu": MARKUP}, profile=MARKUP, shards=[again])
     source = written(tmp_path, run)
     page = tmp_path / "new" / "page"
